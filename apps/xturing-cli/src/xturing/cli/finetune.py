@@ -1,0 +1,198 @@
+"""`xturing finetune`: rows in, a tuned model out."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+import yaml
+
+from xturing.cli import render
+from xturing.core.errors import SettingsError
+from xturing.core.events import Event, listening
+from xturing.core.files import refuse_used
+from xturing.core.settings import Layer, read_yaml
+
+if TYPE_CHECKING:
+    from xturing.data import BaseDataset, Ledger
+    from xturing.models import BaseModel
+    from xturing.train import FinetuneReport, StepEnded
+
+ModelOption = Annotated[
+    str, typer.Option("-m", "--model", help="A name (`xturing models`) or a folder.")
+]
+WeightsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--weights",
+        help="Folder, GGUF file or hub id of the weights; generic models need it.",
+    ),
+]
+
+
+def finetune(
+    model: ModelOption,
+    data: Annotated[
+        Path, typer.Option("-d", "--data", help="The rows: .json, .jsonl or a folder.")
+    ],
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="A new folder for the result.")
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option("--config", help="YAML file with settings.")
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="FIELD=VALUE", help="A setting; may be given many times."
+        ),
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option("--limit", help="Use only the first rows.")
+    ] = None,
+    eval_data: Annotated[
+        Path | None, typer.Option("--eval-data", help="Rows to validate on.")
+    ] = None,
+    weights: WeightsOption = None,
+) -> None:
+    """Fine-tune a model on your rows, and show what it learnt from them.
+
+    Example: xturing finetune -m smollm2_lora -d rows.jsonl -o tuned --set batch_size=4
+    """
+    from xturing.data import open_dataset
+
+    layers = _layers(config, settings or [], output)
+    _check(model, layers)
+    if output is not None:
+        refuse_used(output)
+    dataset = open_dataset(data, limit=limit)
+    held_out = open_dataset(eval_data) if eval_data is not None else None
+    render.note(f"{len(dataset)} rows of {data}, read as {dataset.shape.name}")
+    with render.notices():
+        opened = open_for_training(model, weights)
+    for layer in layers:
+        opened.configure(finetuning=layer)
+    report = run(opened, dataset, held_out)
+    render.say()
+    render.say(f"Saved to {report.output_dir}. Talk to it:")
+    render.say(f"    xturing chat -m {report.output_dir}")
+
+
+def open_for_training(model: str, weights: str | None) -> "BaseModel":
+    """Return the model that the options name."""
+    from xturing.models import BaseModel, open_model
+
+    if weights is not None:
+        return BaseModel.create(model, model_name=weights)
+    return open_model(model)
+
+
+def run(
+    model: "BaseModel", dataset: "BaseDataset", held_out: "BaseDataset | None"
+) -> "FinetuneReport":
+    """Fine-tune under a progress bar, and show the ledger and the outcome."""
+    from xturing.train import StepEnded, TrainingStarted, Validated
+
+    with render.bar("Training") as bar:
+        loss = ""
+
+        def show(event: Event) -> None:
+            nonlocal loss
+            if isinstance(event, TrainingStarted):
+                show_ledger(event.ledger, event.validation_ledger)
+                bar.start(event.steps)
+            elif isinstance(event, Validated):
+                loss = f"  held out {event.loss:.3f}"
+            elif isinstance(event, StepEnded):
+                bar.move(event.step, _state(event) + loss)
+
+        with listening(show):
+            report = model.finetune(dataset, eval_dataset=held_out)
+    show_outcome(report)
+    return report
+
+
+def show_ledger(ledger: "Ledger", held_out: "Ledger | None") -> None:
+    """Show where every token of the rows goes."""
+    parts = [
+        ("answers, learnt", "answer"),
+        ("ends of turn, learnt", "end_of_turn"),
+        ("prompts", "prompt"),
+        ("template", "template"),
+        ("padding", "padding"),
+        ("truncated", "truncated"),
+        ("dropped", "dropped"),
+        ("all tokens", "tokens"),
+    ]
+    rows = []
+    for title, part in parts:
+        count = getattr(ledger, part)
+        share = f"{100 * count / ledger.tokens:.1f} %"
+        other = f"{getattr(held_out, part):,}" if held_out else "-"
+        rows.append([title, f"{count:,}", share, other])
+    render.heading("Tokens")
+    held_out_rows = f"{held_out.rows} held out" if held_out else "none held out"
+    columns = ["", f"{ledger.rows} rows to learn", "share", held_out_rows]
+    render.table(columns, rows, numbers=True)
+    for place in ledger.dropped_rows:
+        render.note(f"left out, too long: {place}")
+
+
+def show_outcome(report: "FinetuneReport") -> None:
+    """Show what the run did, in a few lines."""
+    run = report.run_ledger
+    render.heading("Outcome")
+    if report.loss_before is not None and report.loss_after is not None:
+        change = report.loss_after - report.loss_before
+        verdict = "lower" if change < 0 else "NOT lower: the model did not get better"
+        render.say(
+            f"Held-out loss   {report.loss_before:.4f} -> {report.loss_after:.4f} nats "
+            f"a token ({verdict})"
+        )
+    render.say(
+        f"In the loss     {run.in_loss:,} tokens in {run.steps} steps, as planned "
+        f"({run.planned:,})"
+    )
+    render.say(
+        f"Speed           {report.tokens_per_second:.0f} tokens/s without padding, "
+        f"{report.seconds:.0f} s"
+    )
+    if report.peak_memory_bytes is not None:
+        render.say(f"Peak memory     {report.peak_memory_bytes / 1e9:.1f} GB")
+    share = 100 * report.trainable_parameters / report.parameters
+    render.say(
+        f"Trained         {report.trainable_parameters:,} of {report.parameters:,} "
+        f"parameters ({share:.1f} %)"
+    )
+
+
+def _state(step: "StepEnded") -> str:
+    return f"loss {step.loss:.3f}  {step.tokens / step.seconds:.0f} tokens/s"
+
+
+def _layers(config: Path | None, settings: list[str], output: Path | None) -> list[Layer]:
+    layers = [read_yaml(config)] if config is not None else []
+    layers += [_setting(text) for text in settings]
+    if output is not None:
+        layers.append(Layer(source="option -o", values={"output_dir": str(output)}))
+    return layers
+
+
+def _setting(text: str) -> Layer:
+    name, sign, value = text.partition("=")
+    if not sign:
+        raise SettingsError(f"--set {text}: write it as --set FIELD=VALUE.")
+    try:
+        values: dict[str, Any] = {name.strip(): yaml.safe_load(value)}
+    except yaml.YAMLError as error:
+        raise SettingsError(f"--set {text}: {error}") from error
+    return Layer(source=f"option --set {name.strip()}", values=values)
+
+
+def _check(model: str, layers: list[Layer]) -> None:
+    """Refuse wrong names and settings before anything slow begins."""
+    from xturing.models import FinetuningConfig, Variant
+
+    if Path(model).expanduser().is_dir():
+        FinetuningConfig.resolve(*layers)
+    else:
+        Variant.parse(model).finetuning_config().layered(*layers)

@@ -1,0 +1,1 @@
+"""What the xturing libraries share: errors, registries, settings, files and events."""

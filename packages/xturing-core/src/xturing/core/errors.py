@@ -1,0 +1,60 @@
+"""Every error that xTuring raises on purpose.
+
+    XTuringError
+    ├── SettingsError           a setting is unknown, of the wrong type or out of range
+    ├── UnknownNameError        a name is in no registry (also a KeyError)
+    ├── MissingDependencyError  an optional library is missing (also an ImportError)
+    ├── DataError               a file, row or field cannot be used
+    ├── ModelError              a model's folder, weights or template cannot be used
+    ├── DownloadError           weights could not be fetched
+    ├── OutputError             a folder to write to is in use
+    └── TrainingError           training cannot start or go on
+        └── LedgerError         the tokens in the loss are not those of the ledger
+
+Catch `XTuringError` to catch them all; each message says what was given, what is right
+and what to do next.
+"""
+
+
+class XTuringError(Exception):
+    """Anything that xTuring raises on purpose."""
+
+
+class SettingsError(XTuringError):
+    """A setting is unknown, of the wrong type or out of range."""
+
+
+class UnknownNameError(XTuringError, KeyError):
+    """A name is in no registry."""
+
+    def __str__(self) -> str:
+        # KeyError would show the repr of the message.
+        return str(self.args[0])
+
+
+class MissingDependencyError(XTuringError, ImportError):
+    """An optional library is not installed."""
+
+
+class DataError(XTuringError):
+    """A file, row or field cannot be used."""
+
+
+class ModelError(XTuringError):
+    """A model's folder, weights or template cannot be used."""
+
+
+class DownloadError(XTuringError):
+    """Weights could not be fetched."""
+
+
+class OutputError(XTuringError):
+    """A folder to write to is in use."""
+
+
+class TrainingError(XTuringError):
+    """Training cannot start or go on."""
+
+
+class LedgerError(TrainingError):
+    """The tokens that entered the loss are not those that the ledger counted."""

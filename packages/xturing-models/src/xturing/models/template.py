@@ -1,0 +1,121 @@
+"""The chat template: the one truth about how prompts are written.
+
+Training, generation and every server go through the tokenizer's own template. A base
+model that has none is given one, which is then saved with it. What two short
+conversations look like is saved too, and checked when the model is loaded.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from jinja2 import TemplateError
+
+from xturing.core.errors import ModelError
+from xturing.core.names import suggestion
+
+GOLDEN: tuple[list[dict[str, str]], ...] = (
+    [{"role": "user", "content": "What is 2 + 2?"}],
+    [
+        {"role": "user", "content": "Name a colour."},
+        {"role": "assistant", "content": "Blue."},
+        {"role": "user", "content": "Another one, s'il te plaît!"},
+    ],
+)
+
+
+def install(tokenizer: Any, template: str) -> None:
+    """Give a tokenizer a chat template: the name of a bundled one, or a Jinja file.
+
+    Raises:
+        ModelError: there is no such template.
+    """
+    text = _template(template)
+    if _adds_bos(tokenizer):
+        text = "{{- bos_token -}}" + text
+    tokenizer.chat_template = text
+
+
+def prompt_ids(tokenizer: Any, messages: Sequence[dict[str, str]]) -> list[int]:
+    """Return the ids of a conversation, ready for the assistant to speak.
+
+    Raises:
+        ModelError: the template refuses the conversation.
+    """
+    try:
+        encoded = tokenizer.apply_chat_template(
+            list(messages), add_generation_prompt=True, return_dict=True
+        )
+    except TemplateError as error:
+        raise ModelError(f"The chat template refuses this: {error}") from error
+    return list(encoded["input_ids"])
+
+
+def stop_ids(tokenizer: Any) -> list[int]:
+    """Return the ids that end an answer: the end-of-text and end-of-turn tokens."""
+    stops = {tokenizer.eos_token_id} - {None}
+    word = "x"
+    messages = [*GOLDEN[0], {"role": "assistant", "content": word}]
+    text = tokenizer.apply_chat_template(messages, tokenize=False)
+    after = text[text.rindex(word) + len(word) :]
+    ids = tokenizer(after, add_special_tokens=False)["input_ids"]
+    special = [token for token in ids if token in tokenizer.added_tokens_decoder]
+    return sorted(stops | set(special[:1]))
+
+
+def fingerprint(tokenizer: Any) -> dict[str, object]:
+    """Return the template's hash and what it makes of the golden conversations."""
+    template = tokenizer.chat_template or ""
+    return {
+        "sha256": hashlib.sha256(str(template).encode()).hexdigest(),
+        "golden": [_golden(tokenizer, messages) for messages in GOLDEN],
+    }
+
+
+def verify(tokenizer: Any, saved: dict[str, Any], folder: Path) -> None:
+    """Check that prompts are written as they were when the model was saved.
+
+    Raises:
+        ModelError: they are not; the message shows the first that differs.
+    """
+    for golden in saved["golden"]:
+        now = _golden(tokenizer, golden["messages"])
+        if now != golden:
+            raise ModelError(
+                f"{folder} was saved with prompts like {golden['text']!r}, but its "
+                f"tokenizer now writes {now['text']!r} ({len(now['ids'])} ids instead of "
+                f"{len(golden['ids'])}). The tokenizer files or the chat template were "
+                "changed; put the saved ones back."
+            )
+
+
+def _golden(tokenizer: Any, messages: list[dict[str, str]]) -> dict[str, Any]:
+    text = tokenizer.apply_chat_template(
+        messages, tokenize=False, add_generation_prompt=True
+    )
+    return {"messages": messages, "text": text, "ids": prompt_ids(tokenizer, messages)}
+
+
+def _template(name: str) -> str:
+    path = Path(name)
+    if path.suffix == ".jinja":
+        if not path.is_file():
+            raise ModelError(f"There is no chat template file {path}.")
+        return path.read_text(encoding="utf-8")
+    bundled = {
+        file.name.removesuffix(".jinja"): file
+        for file in (files("xturing.models") / "templates").iterdir()
+    }
+    if name not in bundled:
+        raise ModelError(
+            f"There is no chat template '{name}'. {suggestion(name, bundled)} "
+            "Or give the path of a .jinja file."
+        )
+    return bundled[name].read_text(encoding="utf-8")
+
+
+def _adds_bos(tokenizer: Any) -> bool:
+    ids = tokenizer("x")["input_ids"]
+    return tokenizer.bos_token_id is not None and ids[:1] == [tokenizer.bos_token_id]

@@ -1,0 +1,56 @@
+"""What a run tells while it goes on."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from xturing.core.events import Event
+from xturing.data.ledger import Ledger
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingStarted(Event):
+    """All rows are encoded and the first step is about to be taken."""
+
+    steps: int
+    """Optimizer steps of the run."""
+    ledger: Ledger
+    """Tokens of the training rows, for one pass."""
+    validation_ledger: Ledger | None
+    """Tokens of the held-out rows."""
+    output_dir: Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepEnded(Event):
+    """An optimizer step was taken."""
+
+    step: int
+    loss: float
+    """Mean loss in nats per learnt token of the step."""
+    learning_rate: float
+    gradient_norm: float
+    """L2 norm before it was limited."""
+    supervised: int
+    """Tokens that entered the loss."""
+    tokens: int
+    """Tokens that the model read, padding not counted."""
+    padding: int
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Validated(Event):
+    """The held-out rows were scored."""
+
+    step: int
+    loss: float
+    """Mean loss in nats per learnt token."""
+    perplexity: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckpointSaved(Event):
+    """A checkpoint was written: a folder that `BaseModel.load` opens."""
+
+    step: int
+    path: Path

@@ -1,0 +1,109 @@
+"""A fine-tuning run: rows to examples, examples to steps, steps to a saved model."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from xturing.core.errors import SettingsError
+from xturing.core.events import tell
+from xturing.core.files import fill_folder, free_folder, refuse_used, write_json
+from xturing.data.datasets import BaseDataset, open_dataset
+from xturing.data.encoding import Encoded, encode
+from xturing.models.base import BaseModel
+from xturing.models.settings import FinetuningConfig
+from xturing.train.events import TrainingStarted
+from xturing.train.recorder import Recorder
+from xturing.train.report import FinetuneReport, summarise
+from xturing.train.runner import Loggers, Run, carry_out
+from xturing.train.schedule import Epochs, plan_run
+
+
+def finetune(
+    model: BaseModel,
+    dataset: object,
+    *,
+    logger: Loggers = True,
+    eval_dataset: object | None = None,
+) -> FinetuneReport:
+    """Fine-tune a model with its `finetuning_config()` and save it to `output_dir`.
+
+    `dataset` is a dataset, or anything that one is made from. Without `eval_dataset`, a
+    part of the rows is held out (`validation_split`). `logger` is a Lightning logger or
+    several; metrics.jsonl is written in any case. The model is changed in place.
+
+    Raises:
+        DataError: a row cannot be used.
+        SettingsError: settings do not fit the model or the data.
+        OutputError: `output_dir` is in use.
+        LedgerError: other tokens entered the loss than were to be learnt.
+    """
+    config = model.finetuning_config().model_copy(deep=True)
+    folder = _output_folder(config)
+    training, held_out = _encoded(model, config, dataset, eval_dataset)
+    plan = plan_run(len(training.examples), config)
+    epochs = Epochs(training.examples, config, model.engine.pad_id)
+    padding = sum(micro.batch.padding for micro in epochs)
+    training = replace(training, ledger=training.ledger.padded(padding))
+    folder.mkdir(parents=True, exist_ok=True)
+    started = TrainingStarted(
+        steps=plan.steps,
+        ledger=training.ledger,
+        validation_ledger=held_out.ledger if held_out else None,
+        output_dir=folder,
+    )
+    with Recorder(folder, config.logging_steps) as recorder:
+        run = Run(model, config, plan, epochs, held_out, recorder, folder)
+        tell(started)
+        fact = carry_out(run, logger)
+    report = summarise(model, config, started, recorder, fact)
+    report.run_ledger.reconcile()
+    with fill_folder(folder) as draft:
+        write_json(draft / "ledger.json", report.ledgers())
+        write_json(draft / "report.json", report.as_dict())
+        model.write_to(draft)
+    return report
+
+
+def _encoded(
+    model: BaseModel,
+    config: FinetuningConfig,
+    dataset: object,
+    eval_dataset: object | None,
+) -> tuple[Encoded, Encoded | None]:
+    context = model.engine.context_length
+    if context is not None and config.max_length > context:
+        raise SettingsError(
+            f"max_length is {config.max_length}, but '{model.config_name}' reads at most "
+            f"{context} tokens. Set max_length to {context} or less."
+        )
+    training, held_out = _opened(dataset), None
+    if eval_dataset is not None:
+        held_out = _opened(eval_dataset)
+    elif count := _held_out_rows(len(training), config):
+        training, held_out = training.split(count, config.seed)
+
+    def encoded(part: BaseDataset) -> Encoded:
+        return encode(
+            part,
+            model.engine.tokenizer,
+            max_length=config.max_length,
+            length_policy=config.length_policy,
+        )
+
+    return encoded(training), encoded(held_out) if held_out is not None else None
+
+
+def _opened(dataset: object) -> BaseDataset:
+    return dataset if isinstance(dataset, BaseDataset) else open_dataset(dataset)
+
+
+def _held_out_rows(rows: int, config: FinetuningConfig) -> int:
+    return min(int(rows * config.validation_split), config.validation_limit)
+
+
+def _output_folder(config: FinetuningConfig) -> Path:
+    """Return where the run is written: the default, if it is in use, with a number."""
+    folder = Path(config.output_dir).expanduser()
+    if config.sources["output_dir"] == "default":
+        return free_folder(folder)
+    refuse_used(folder)
+    return folder

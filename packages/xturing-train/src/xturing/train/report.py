@@ -1,0 +1,146 @@
+"""What a run did, in numbers."""
+
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from xturing.core.errors import LedgerError
+from xturing.data.ledger import Ledger
+from xturing.models.base import BaseModel
+from xturing.models.loss import trainable
+from xturing.models.settings import FinetuningConfig
+from xturing.train.events import TrainingStarted, Validated
+from xturing.train.recorder import Recorder
+from xturing.train.runner import Fact
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunLedger:
+    """Tokens of all steps of a run: what the plan said, and what the loss saw."""
+
+    steps: int
+    planned: int
+    """Learnt tokens of the examples in the steps that were taken."""
+    in_loss: int
+    """Losses that were summed up in these steps."""
+    tokens: int
+    """Tokens that the model read, padding not counted."""
+    padding: int
+
+    def reconcile(self) -> None:
+        """Compare plan and fact.
+
+        Raises:
+            LedgerError: they differ.
+        """
+        if self.planned != self.in_loss:
+            raise LedgerError(
+                f"{self.planned} tokens were to be learnt, but {self.in_loss} entered "
+                "the loss. The model in memory should not be trusted; please report "
+                "this with the model's name and the ledger."
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinetuneReport:
+    """The outcome of a run; also written to report.json in its folder."""
+
+    output_dir: Path
+    steps: int
+    epochs: float
+    """Passes over the training rows."""
+    seconds: float
+    """Time spent in optimizer steps; loading, validation and saving are not counted."""
+    tokens_per_second: float
+    """Real tokens, padding not counted, over `seconds`."""
+    peak_memory_bytes: int | None
+    """Most memory that the process ever had resident, where the system tells."""
+    losses: tuple[float, ...]
+    """Loss of each step in nats per learnt token."""
+    validations: tuple[Validated, ...]
+    """The first is from before the first step, the last from after the last."""
+    ledger: Ledger
+    """Tokens of the training rows, for one pass."""
+    validation_ledger: Ledger | None
+    run_ledger: RunLedger
+    trainable_parameters: int
+    parameters: int
+    stopped_early: bool
+    settings: dict[str, Any]
+    sources: dict[str, str]
+    """Who set each setting."""
+
+    @property
+    def loss_before(self) -> float | None:
+        """Loss of the held-out rows before training."""
+        return self.validations[0].loss if self.validations else None
+
+    @property
+    def loss_after(self) -> float | None:
+        """Loss of the held-out rows after training."""
+        return self.validations[-1].loss if self.validations else None
+
+    def ledgers(self) -> dict[str, object]:
+        """Return all that is known of the run's tokens, for a JSON file."""
+        held_out = self.validation_ledger
+        return {
+            "training_rows": self.ledger.as_dict(),
+            "validation_rows": held_out.as_dict() if held_out else None,
+            "run": asdict(self.run_ledger),
+        }
+
+    def as_dict(self) -> dict[str, object]:
+        """Return the report for a JSON file; the ledgers have a file of their own."""
+        values = asdict(self) | {"output_dir": str(self.output_dir)}
+        for ledger in ("ledger", "validation_ledger", "run_ledger"):
+            del values[ledger]
+        return values
+
+
+def summarise(
+    model: BaseModel,
+    config: FinetuningConfig,
+    started: TrainingStarted,
+    recorder: Recorder,
+    fact: Fact,
+) -> FinetuneReport:
+    """Return the report of a run that has ended."""
+    steps = recorder.steps
+    seconds = sum(step.seconds for step in steps)
+    tokens = sum(step.tokens for step in steps)
+    rows_tokens = started.ledger.tokens - started.ledger.padding - started.ledger.dropped
+    return FinetuneReport(
+        output_dir=started.output_dir,
+        steps=fact.steps,
+        epochs=tokens / rows_tokens,
+        seconds=seconds,
+        tokens_per_second=tokens / seconds if seconds else 0.0,
+        peak_memory_bytes=peak_memory_bytes(),
+        losses=tuple(step.loss for step in steps),
+        validations=tuple(recorder.validations),
+        ledger=started.ledger,
+        validation_ledger=started.validation_ledger,
+        run_ledger=RunLedger(
+            steps=fact.steps,
+            planned=fact.planned,
+            in_loss=fact.in_loss,
+            tokens=tokens,
+            padding=sum(step.padding for step in steps),
+        ),
+        trainable_parameters=sum(p.numel() for _, p in trainable(model.engine.model)),
+        parameters=sum(p.numel() for p in model.engine.model.parameters()),
+        stopped_early=fact.steps < started.steps,
+        settings=config.model_dump(mode="json"),
+        sources=config.sources,
+    )
+
+
+def peak_memory_bytes() -> int | None:
+    """Return the most memory this process ever had resident; None on Windows."""
+    if sys.platform == "win32":
+        return None
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
