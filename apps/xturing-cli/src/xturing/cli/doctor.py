@@ -54,12 +54,11 @@ def doctor() -> None:
 
 def shadowing_files(paths: list[str]) -> list[Path]:
     """Return the files that make `xturing` something else than a namespace package."""
-    found = []
+    found: list[Path] = []
     for path in dict.fromkeys(paths):
         folder = Path(path or ".")
-        for file in (folder / "xturing" / "__init__.py", folder / "xturing.py"):
-            if file.is_file():
-                found.append(file)
+        candidates = (folder / "xturing" / "__init__.py", folder / "xturing.py")
+        found += [file for file in candidates if file.is_file()]
     return found
 
 

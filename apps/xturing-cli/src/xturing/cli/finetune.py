@@ -169,7 +169,9 @@ def _state(step: "StepEnded") -> str:
     return f"loss {step.loss:.3f}  {step.tokens / step.seconds:.0f} tokens/s"
 
 
-def _layers(config: Path | None, settings: list[str], output: Path | None) -> list[Layer]:
+def _layers(
+    config: Path | None, settings: list[str], output: Path | None
+) -> list[Layer]:
     layers = [read_yaml(config)] if config is not None else []
     layers += [_setting(text) for text in settings]
     if output is not None:

@@ -15,7 +15,7 @@ from xturing.core.errors import XTuringError
 
 app = typer.Typer(
     name="xturing",
-    help="Fine-tune open language models on your own machine, and see what they learnt.",
+    help="Fine-tune open models on your own machine, and see what they learnt.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},

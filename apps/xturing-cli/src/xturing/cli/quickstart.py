@@ -115,7 +115,8 @@ def score(model: "BaseModel", held_out: "BaseDataset") -> Score:
     count = len(targets)
     return Score(
         exact_match=sum(answer.text == target for answer, target in pairs) / count,
-        valid_json=sum(_is_valid(answer.text, target) for answer, target in pairs) / count,
+        valid_json=sum(_is_valid(answer.text, target) for answer, target in pairs)
+        / count,
         stops=sum(answer.stopped for answer in answers) / count,
         answers=tuple(answer.text for answer in answers),
     )
@@ -132,7 +133,9 @@ def _model(folder: Path) -> "BaseModel":
     values = SETTINGS | {"output_dir": str(folder)}
     model.configure(
         finetuning=Layer(source="quickstart", values=values),
-        generation=Layer(source="quickstart", values={"max_new_tokens": LONGEST_ANSWER}),
+        generation=Layer(
+            source="quickstart", values={"max_new_tokens": LONGEST_ANSWER}
+        ),
     )
     return model
 

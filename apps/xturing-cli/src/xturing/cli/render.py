@@ -63,7 +63,7 @@ def note(text: str) -> None:
 
 
 def table(columns: list[str], rows: list[list[str]], numbers: bool = False) -> None:
-    """Write rows under headings; with `numbers`, all but the first column to the right."""
+    """Write rows under headings; `numbers` go to the right of their columns."""
     grid = Table(box=None, pad_edge=False, header_style="bold")
     for index, column in enumerate(columns):
         grid.add_column(

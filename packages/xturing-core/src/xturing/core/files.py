@@ -18,7 +18,7 @@ from xturing.core.errors import DataError, OutputError
 
 
 def cache_folder() -> Path:
-    """Return where xTuring keeps what it can make again; `XTURING_HOME` overrides it."""
+    """Return where xTuring keeps what it can make again (see `XTURING_HOME`)."""
     home = os.environ.get("XTURING_HOME")
     return Path(home) if home else platformdirs.user_cache_path("xturing")
 
@@ -65,8 +65,8 @@ def new_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
 def fill_folder(path: Path) -> Iterator[Path]:
     """Yield a draft folder, and move what is in it to `path` if nothing is raised.
 
-    Files move one by one in the order of their names, so that of the last one tells that
-    all are there.
+    Files move one by one in the order of their names, so that of the last one tells
+    that all are there.
     """
     draft = path / f".{os.getpid()}.part"
     draft.mkdir(parents=True)

@@ -1,8 +1,8 @@
 """Settings that refuse what they do not know, and layers of them that keep score.
 
 A `Settings` class is a pydantic model which users may change by assignment. It rejects
-unknown names with the nearest known one, checks types on every assignment, and remembers
-for each value who set it.
+unknown names with the nearest known one, checks types on every assignment, and
+remembers for each value who set it.
 """
 
 from collections.abc import Mapping

@@ -11,15 +11,15 @@ from typing import Any, ClassVar, Self
 from xturing.core.errors import DataError
 from xturing.core.files import new_folder
 from xturing.data.records import Conversation, Message, Record
-from xturing.data.shapes import Kind, Shape, read_row, recognise, to_record
+from xturing.data.shapes import Kind, read_row, recognise, to_record
 from xturing.data.sources import Table, read_table
 
 
 class BaseDataset:
     """Rows of one shape.
 
-    `source` is a .json or .jsonl file, a saved folder, a dict of lists, a list of rows, a
-    `datasets.Dataset` or a `DatasetDict` with a train split.
+    `source` is a .json or .jsonl file, a saved folder, a dict of lists, a list of rows,
+    a `datasets.Dataset` or a `DatasetDict` with a train split.
 
     Raises:
         DataError: it cannot be read, or a row is wrong; the message names file, row and
@@ -104,7 +104,7 @@ class BaseDataset:
 
         with new_folder(Path(path)) as draft:
             rows = Dataset.from_list(self._rows)
-            DatasetDict(train=rows).save_to_disk(str(draft))
+            DatasetDict({"train": rows}).save_to_disk(str(draft))
 
 
 class InstructionDataset(BaseDataset):
@@ -120,8 +120,8 @@ class InstructionDataset(BaseDataset):
 class TextDataset(BaseDataset):
     """Plain texts to go on learning from, each with an optional target.
 
-    Rows have a text, all of which is learnt; or a text and a target, of which the target
-    is learnt.
+    Rows have a text, all of which is learnt; or a text and a target, of which the
+    target is learnt.
     """
 
     config_name = "text_dataset"
@@ -140,13 +140,11 @@ def open_dataset(source: object, limit: int | None = None) -> BaseDataset:
         lines = table.lines[:limit] if table.lines is not None else None
         table = Table(table.origin, table.rows[:limit], lines)
     classes = (InstructionDataset, TextDataset)
-    every_kind = tuple(kind for dataset in classes for kind in dataset.kinds)
-    shape: Shape = recognise(table.rows[0], every_kind, table.place(0))
+    every_kind: tuple[Kind, ...] = InstructionDataset.kinds + TextDataset.kinds
+    shape = recognise(table.rows[0], every_kind, table.place(0))
     chosen = next(dataset for dataset in classes if shape.kind in dataset.kinds)
     return chosen._of(table)
 
 
 def _plain(messages: Sequence[Message]) -> list[dict[str, str]]:
-    return [
-        {"role": message.role, "content": message.content} for message in messages
-    ]
+    return [{"role": message.role, "content": message.content} for message in messages]

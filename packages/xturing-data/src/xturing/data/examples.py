@@ -27,8 +27,8 @@ class Part(IntEnum):
 class Example:
     """The tokens of one row, in order.
 
-    `ids` and `parts` have the shape (seq,). Raises `ValueError` when their lengths differ
-    or when the first token is to be learnt, which no model can do.
+    `ids` and `parts` have the shape (seq,). Raises `ValueError` when their lengths
+    differ or when the first token is to be learnt, which no model can do.
     """
 
     ids: NDArray[np.int32]

@@ -55,7 +55,7 @@ class Ledger:
 
     def as_dict(self) -> dict[str, object]:
         """Return the ledger for a JSON file, `supervised` included."""
-        return asdict(self) | {"supervised": self.supervised}
+        return {**asdict(self), "supervised": self.supervised}
 
 
 def book(

@@ -2,8 +2,8 @@
 
 The ids before an answer are those of the prompt tokenized alone; the answer's are those
 that it has in the whole text. Most often these are the same tokens. Where they are not
-(a line feed that melts into the next word, say), the prompt wins, because it is what the
-model will be given when it is served.
+(a line feed that melts into the next word, say), the prompt wins, because it is what
+the model will be given when it is served.
 """
 
 from collections.abc import Sequence

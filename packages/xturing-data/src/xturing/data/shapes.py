@@ -74,7 +74,9 @@ def recognise(row: Row, kinds: tuple[Kind, ...], place: str) -> Shape:
         if shape.fits(row):
             return shape
     wanted = " or ".join(
-        "/".join([*shape.columns.values(), *(f"[{c}]" for c in shape.optional.values())])
+        "/".join(
+            [*shape.columns.values(), *(f"[{c}]" for c in shape.optional.values())]
+        )
         for shape in candidates
     )
     raise DataError(

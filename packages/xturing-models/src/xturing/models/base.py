@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self, overload
 from xturing.core.errors import MissingDependencyError, ModelError, SettingsError
 from xturing.core.files import new_folder, write_json
 from xturing.core.registry import Registry
-from xturing.core.settings import Layer
+from xturing.core.settings import Layer, Settings
 from xturing.models import folders
 from xturing.models.device import default_device
 from xturing.models.hub import Location, locate, locate_family
@@ -36,8 +36,8 @@ class BaseModel:
 
     `name` is a variant such as "smollm2_lora". `weights_path` opens a local folder or
     GGUF file in place of the family's own checkpoint; the generic variants need it, or
-    `model_name`, which may be a hub id too. `chat_template` is a bundled template's name
-    or a .jinja file, and is used if the tokenizer has none.
+    `model_name`, which may be a hub id too. `chat_template` is a bundled template's
+    name or a .jinja file, and is used if the tokenizer has none.
 
     Raises:
         UnknownNameError: there is no such variant.
@@ -199,7 +199,7 @@ class BaseModel:
             self._generation = self._generation.layered(generation)
 
     def finetune(self, dataset: Any, logger: Any = True, **options: Any) -> Any:
-        """Fine-tune on a dataset with `finetuning_config()`, and return the run's report.
+        """Fine-tune on a dataset with `finetuning_config()`; return the report.
 
         `logger` is a Lightning logger or several, in addition to metrics.jsonl. The
         options are those of `xturing.train.finetune`.
@@ -223,13 +223,15 @@ class BaseModel:
         return evaluator(self, dataset, batch_size=batch_size)
 
     @overload
-    def generate(self, *, texts: str, batch_size: int = ..., raw: bool = ...) -> str: ...
+    def generate(
+        self, *, texts: str, batch_size: int = ..., raw: bool = ...
+    ) -> str: ...
 
     @overload
     def generate(
         self,
         *,
-        texts: Sequence[str] | None = ...,
+        texts: list[str] | tuple[str, ...] | None = ...,
         dataset: Prompts | None = ...,
         batch_size: int = ...,
         raw: bool = ...,
@@ -294,7 +296,8 @@ class BaseModel:
         A LoRA variant gets its adapter here, with the settings of that moment.
 
         Raises:
-            SettingsError: the model has another adapter, or LoRA is set up for a variant
+            SettingsError: the model has another adapter, or LoRA is set up for a
+            variant
                 without it.
         """
         from xturing.models import lora
@@ -396,8 +399,8 @@ def _adapter_base(
     if wanted.revision != location.revision:
         raise ModelError(
             f"{folder.path} was trained on revision {wanted.revision} of "
-            f"{wanted.checkpoint}, but {location.revision} is here. Pass the right one: "
-            "BaseModel.load(path, base='<folder>')."
+            f"{wanted.checkpoint}, but {location.revision} is here. Pass the right "
+            "one: BaseModel.load(path, base='<folder>')."
         )
     return location
 
@@ -406,23 +409,20 @@ def _has_tokenizer(path: Path) -> bool:
     return (path / "tokenizer_config.json").is_file()
 
 
-def _known(kind: type, values: dict[str, Any], source: str) -> Layer:
-    fields = kind.model_fields  # type: ignore[attr-defined]
-    known = {name: value for name, value in values.items() if name in fields}
+def _known(kind: type[Settings], values: dict[str, Any], source: str) -> Layer:
+    known = {name: values[name] for name in values if name in kind.model_fields}
     return Layer(source=source, values=known)
 
 
-def _texts(
-    texts: str | Sequence[str] | None, dataset: Prompts | None
-) -> Sequence[str]:
+def _texts(texts: str | Sequence[str] | None, dataset: Prompts | None) -> Sequence[str]:
     if texts is None and dataset is None:
         raise SettingsError("There is nothing to answer: pass texts or a dataset.")
     listed = [texts] if isinstance(texts, str) else list(texts or [])
     for text in listed:
         if not isinstance(text, str):
             raise SettingsError(
-                f"texts holds {text!r} ({type(text).__name__}); it is a string or a list "
-                "of strings."
+                f"texts holds {text!r} ({type(text).__name__}); it is a string or a "
+                "list of strings."
             )
     return listed
 
@@ -433,8 +433,9 @@ def _refuse_lora_settings(config: FinetuningConfig, variant: Variant) -> None:
         passive = source in ("default", family_layer) or source.startswith(SAVED)
         if name.startswith("lora_") and not passive:
             raise SettingsError(
-                f"{name} is set ({source}), but '{variant.name}' trains all weights and "
-                f"has no adapter. Use '{variant.family.name}_lora', or leave {name} out."
+                f"{name} is set ({source}), but '{variant.name}' trains all weights "
+                f"and has no adapter. Use '{variant.family.name}_lora', or leave "
+                f"{name} out."
             )
 
 
@@ -446,5 +447,3 @@ def _service(group: str, name: str, package: str) -> Callable[..., Any]:
             f"Install it with: pip install {package}"
         )
     return next(iter(found)).load()
-
-

@@ -59,7 +59,7 @@ def open_checkpoint(
     try:
         with without_progress_bars():
             tokenizer = AutoTokenizer.from_pretrained(folder, **options)
-            model = AutoModelForCausalLM.from_pretrained(
+            model: Any = AutoModelForCausalLM.from_pretrained(
                 location.folder, dtype=device.dtype, **options
             )
     except (OSError, ValueError, KeyError) as error:

@@ -25,8 +25,8 @@ def contrastive_search(
     """Return the ids written after prompts that are padded on the left, (batch, new).
 
     Each token maximises (1 - alpha) * p(token) - alpha * (its hidden state's largest
-    cosine similarity to those before it), among the `candidates` likeliest ones. `tap` is
-    called with all ids after each token and says which lines shall stop.
+    cosine similarity to those before it), among the `candidates` likeliest ones. `tap`
+    is called with all ids after each token and says which lines shall stop.
     """
     stops = torch.tensor(list(stop_ids), device=ids.device)
     start = ids.shape[1]

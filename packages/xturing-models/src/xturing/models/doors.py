@@ -22,4 +22,6 @@ def _class(variant: Variant) -> type[BaseModel]:
         BaseModel.__init__(self, variant.name, weights_path=weights_path, **options)
 
     doc = f"The model '{variant.name}'."
-    return type(variant.class_name, (BaseModel,), {"__init__": __init__, "__doc__": doc})
+    return type(
+        variant.class_name, (BaseModel,), {"__init__": __init__, "__doc__": doc}
+    )

@@ -1,7 +1,7 @@
 """A saved model: an ordinary Hugging Face folder and `xturing.json`.
 
-With an adapter, the folder holds the adapter as peft writes it and no base weights. Other
-tools open both without this library; `xturing.json` is what this one adds.
+With an adapter, the folder holds the adapter as peft writes it and no base weights.
+Other tools open both without this library; `xturing.json` is what this one adds.
 """
 
 from dataclasses import dataclass

@@ -145,9 +145,7 @@ def _answers(
             stopping_criteria=criteria,
         )
         written = output[:, ids.shape[1] :]
-    return [
-        _answer(checkpoint.tokenizer, line, stops) for line in written.tolist()
-    ]
+    return [_answer(checkpoint.tokenizer, line, stops) for line in written.tolist()]
 
 
 def _answer(tokenizer: Any, ids: list[int], stops: list[int]) -> Answer:

@@ -60,7 +60,7 @@ def _read(file: Path) -> tuple[Any, Any]:
     try:
         with without_progress_bars():
             tokenizer = AutoTokenizer.from_pretrained(file.parent, **options)
-            model = AutoModelForCausalLM.from_pretrained(
+            model: Any = AutoModelForCausalLM.from_pretrained(
                 file.parent, dtype=torch.float32, **options
             )
     except (ValueError, KeyError, OSError) as error:

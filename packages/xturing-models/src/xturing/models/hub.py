@@ -1,7 +1,7 @@
 """Where weights are: the one module that finds and fetches them.
 
-A reference is a folder, a GGUF file, or the id of a checkpoint on the hub. What looks like
-a path, or exists as one, never opens a socket.
+A reference is a folder, a GGUF file, or the id of a checkpoint on the hub. What looks
+like a path, or exists as one, never opens a socket.
 """
 
 import os
@@ -156,8 +156,8 @@ def _from_hub(checkpoint: str, revision: str | None) -> Location:
             folder = Path(fetch())
     except GatedRepoError as error:
         raise DownloadError(
-            f"Access to '{checkpoint}' has to be asked for on its hub page; then log in "
-            "with `hf auth login`."
+            f"Access to '{checkpoint}' has to be asked for on its hub page; then log "
+            "in with `hf auth login`."
         ) from error
     except RepositoryNotFoundError as error:
         raise DownloadError(

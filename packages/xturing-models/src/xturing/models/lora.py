@@ -14,7 +14,8 @@ def attach(model: Any, config: FinetuningConfig) -> Any:
     """Return the model with a fresh adapter; the rest of it is frozen.
 
     Raises:
-        ModelError: no layer has the name of a target; the message lists those there are.
+        ModelError: no layer has the name of a target; the message lists those there
+        are.
     """
     from peft import LoraConfig, TaskType, get_peft_model
 
@@ -50,7 +51,7 @@ def is_adapted(model: Any) -> bool:
 
 
 def refuse_other(model: Any, config: FinetuningConfig) -> None:
-    """Raise `SettingsError` if the model's adapter is not the one the settings ask for."""
+    """Raise `SettingsError` if the adapter is not the one that the settings want."""
     own = model.peft_config["default"]
     given: dict[str, tuple[object, ...]] = {
         "lora_rank": (config.lora_rank, own.r),
@@ -63,8 +64,9 @@ def refuse_other(model: Any, config: FinetuningConfig) -> None:
     for name, (wanted, there) in given.items():
         if wanted != there:
             raise SettingsError(
-                f"{name} is {wanted}, but the model has an adapter with {there} already. "
-                f"Set {name} to {there} to go on with it, or start from the base model."
+                f"{name} is {wanted}, but the model has an adapter with {there} "
+                f"already. Set {name} to {there} to go on with it, or start from the "
+                "base model."
             )
 
 

@@ -16,7 +16,8 @@ class FinetuningConfig(Settings):
     learning_rate: Annotated[float, Field(gt=0)] = 1e-5
     """The highest learning rate of the run."""
     gradient_accumulation_steps: Positive = 1
-    """Micro-batches per optimizer step; every learnt token of a step weighs the same."""
+    """Micro-batches per optimizer step; every learnt token of a step weighs the
+    same."""
     batch_size: Positive = 1
     """Rows per micro-batch."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.0

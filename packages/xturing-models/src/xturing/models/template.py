@@ -85,9 +85,9 @@ def verify(tokenizer: Any, saved: dict[str, Any], folder: Path) -> None:
         if now != golden:
             raise ModelError(
                 f"{folder} was saved with prompts like {golden['text']!r}, but its "
-                f"tokenizer now writes {now['text']!r} ({len(now['ids'])} ids instead of "
-                f"{len(golden['ids'])}). The tokenizer files or the chat template were "
-                "changed; put the saved ones back."
+                f"tokenizer now writes {now['text']!r} ({len(now['ids'])} ids instead "
+                f"of {len(golden['ids'])}). The tokenizer files or the chat template "
+                "were changed; put the saved ones back."
             )
 
 

@@ -110,7 +110,9 @@ class Variant:
         """Return how the variant writes, each value with the layer it comes from."""
         family = self.family
         return GenerationConfig.resolve(
-            Layer(source=f"decoding {family.decoding}", values=DECODING[family.decoding]),
+            Layer(
+                source=f"decoding {family.decoding}", values=DECODING[family.decoding]
+            ),
             Layer(
                 source=f"family {family.name}",
                 values={"max_new_tokens": family.max_new_tokens},

@@ -83,7 +83,15 @@ def _install(requirement: str, folder: Path) -> None:
     if find_spec("pip") is not None:
         command = [sys.executable, "-m", "pip", "install", "--quiet", *options]
     elif uv := shutil.which("uv"):
-        command = [uv, "pip", "install", "--quiet", "--python", sys.executable, *options]
+        command = [
+            uv,
+            "pip",
+            "install",
+            "--quiet",
+            "--python",
+            sys.executable,
+            *options,
+        ]
     else:
         raise DownloadError(f"Neither pip nor uv is here to fetch {requirement}.")
     done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -72,8 +72,8 @@ def _encoded(
     context = model.engine.context_length
     if context is not None and config.max_length > context:
         raise SettingsError(
-            f"max_length is {config.max_length}, but '{model.config_name}' reads at most "
-            f"{context} tokens. Set max_length to {context} or less."
+            f"max_length is {config.max_length}, but '{model.config_name}' reads at "
+            f"most {context} tokens. Set max_length to {context} or less."
         )
     training, held_out = _opened(dataset), None
     if eval_dataset is not None:

@@ -62,8 +62,8 @@ class SupervisedModule(lightning.LightningModule):
         if not math.isfinite(value):
             raise TrainingError(
                 f"The loss became {value} at step {self.global_step + 1}. The "
-                f"learning rate {self.config.learning_rate:g} is likely too high; try a "
-                "tenth of it."
+                f"learning rate {self.config.learning_rate:g} is likely too high; try "
+                "a tenth of it."
             )
         self.planned += batch.supervised
         self.in_loss += len(losses)

@@ -49,7 +49,7 @@ class Recorder:
 
 
 def save_checkpoint(model: BaseModel, folder: Path, step: int, limit: int) -> Path:
-    """Write a checkpoint that `BaseModel.load` opens, and drop the oldest over `limit`."""
+    """Write a checkpoint that `BaseModel.load` opens; keep `limit` of them."""
     path = folder / f"{PREFIX}{step}"
     model.save(path, overwrite=True)
     for old in checkpoints(folder)[:-limit]:

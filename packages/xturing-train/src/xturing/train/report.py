@@ -92,7 +92,7 @@ class FinetuneReport:
 
     def as_dict(self) -> dict[str, object]:
         """Return the report for a JSON file; the ledgers have a file of their own."""
-        values = asdict(self) | {"output_dir": str(self.output_dir)}
+        values: dict[str, object] = {**asdict(self), "output_dir": str(self.output_dir)}
         for ledger in ("ledger", "validation_ledger", "run_ledger"):
             del values[ledger]
         return values
@@ -109,7 +109,9 @@ def summarise(
     steps = recorder.steps
     seconds = sum(step.seconds for step in steps)
     tokens = sum(step.tokens for step in steps)
-    rows_tokens = started.ledger.tokens - started.ledger.padding - started.ledger.dropped
+    rows_tokens = (
+        started.ledger.tokens - started.ledger.padding - started.ledger.dropped
+    )
     return FinetuneReport(
         output_dir=started.output_dir,
         steps=fact.steps,

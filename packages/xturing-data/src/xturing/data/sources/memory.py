@@ -49,17 +49,20 @@ def columns_table(columns: Mapping[str, object], origin: str) -> Table:
     Raises:
         DataError: a column is no list, or their lengths differ.
     """
+    lists: dict[str, Sequence[object]] = {}
     for name, values in columns.items():
         if not isinstance(values, list | tuple):
             raise DataError(
                 f"{origin}, column '{name}' is {type(values).__name__}, not a list. "
                 "A dict of rows has one list a column, all of the same length."
             )
-    lengths = {name: len(values) for name, values in columns.items()}  # type: ignore[arg-type]
+        lists[name] = values
+    lengths = {name: len(values) for name, values in lists.items()}
     if len(set(lengths.values())) > 1:
         raise DataError(f"{origin} has columns of different lengths: {lengths}.")
-    names = list(columns)
-    rows = [dict(zip(names, row, strict=True)) for row in zip(*columns.values())]  # type: ignore[arg-type]
+    rows = [
+        dict(zip(lists, row, strict=True)) for row in zip(*lists.values(), strict=True)
+    ]
     return Table(origin, rows)
 
 

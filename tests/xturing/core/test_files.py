@@ -1,0 +1,117 @@
+import json
+
+import pytest
+
+from xturing.core.errors import DataError, OutputError
+from xturing.core.files import (
+    fill_folder,
+    free_folder,
+    new_file,
+    new_folder,
+    read_json,
+    read_jsonl,
+    refuse_used,
+    write_json,
+    write_text,
+)
+
+
+class Stopped(Exception):
+    """The program was stopped."""
+
+
+def test_a_stopped_write_leaves_the_old_file_and_nothing_else(tmp_path):
+    file = tmp_path / "a.txt"
+    write_text(file, "old")
+    with pytest.raises(Stopped), new_file(file) as draft:
+        draft.write_text("new")
+        raise Stopped
+    assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
+    assert file.read_text() == "old"
+
+
+def test_a_stopped_folder_is_not_there(tmp_path):
+    with pytest.raises(Stopped), new_folder(tmp_path / "out") as draft:
+        (draft / "half").write_text("x")
+        raise Stopped
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_used_folder_is_refused_and_untouched(tmp_path):
+    (tmp_path / "mine").write_text("precious")
+    with pytest.raises(OutputError, match="in use"), new_folder(tmp_path):
+        pass
+    assert (tmp_path / "mine").read_text() == "precious"
+
+
+def test_an_empty_folder_can_be_filled(tmp_path):
+    folder = tmp_path / "empty"
+    folder.mkdir()
+    refuse_used(folder)
+    with new_folder(folder, overwrite=True) as draft:
+        (draft / "a").write_text("x")
+    assert (folder / "a").read_text() == "x"
+
+
+def test_a_stopped_overwrite_leaves_the_old_folder(tmp_path):
+    folder = tmp_path / "out"
+    with new_folder(folder) as draft:
+        (draft / "a").write_text("old")
+    with pytest.raises(Stopped), new_folder(folder, overwrite=True) as draft:
+        (draft / "a").write_text("new")
+        raise Stopped
+    assert (folder / "a").read_text() == "old"
+
+
+def test_a_stopped_fill_adds_nothing(tmp_path):
+    (tmp_path / "kept").write_text("x")
+    with pytest.raises(Stopped), fill_folder(tmp_path) as draft:
+        (draft / "a").write_text("x")
+        raise Stopped
+    assert [path.name for path in tmp_path.iterdir()] == ["kept"]
+
+
+def test_a_free_folder_has_the_next_number(tmp_path):
+    for name in ("run", "run-2"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "x").write_text("x")
+    assert free_folder(tmp_path / "run").name == "run-3"
+
+
+def test_json_round_trips(tmp_path):
+    value = {"a": [1, "é", None]}
+    write_json(tmp_path / "a.json", value)
+    assert read_json(tmp_path / "a.json") == value
+
+
+def test_jsonl_lines_keep_their_numbers_over_blank_ones(tmp_path):
+    file = tmp_path / "a.jsonl"
+    file.write_text('{"a": 1}\n\n{"a": 2}\n')
+    assert list(read_jsonl(file)) == [(1, {"a": 1}), (3, {"a": 2})]
+
+
+def test_broken_jsonl_names_the_line(tmp_path):
+    file = tmp_path / "a.jsonl"
+    file.write_text('{"a": 1}\n{"a": \n')
+    with pytest.raises(DataError, match=r"a\.jsonl, line 2: this is not JSON"):
+        list(read_jsonl(file))
+
+
+def test_a_separator_inside_a_string_does_not_break_its_line(tmp_path):
+    file = tmp_path / "a.jsonl"
+    row = {"a": "one\u2028two\x85three"}
+    file.write_text(json.dumps(row, ensure_ascii=False) + "\n", encoding="utf-8")
+    assert list(read_jsonl(file)) == [(1, row)]
+
+
+def test_a_byte_order_mark_is_no_part_of_the_text(tmp_path):
+    file = tmp_path / "a.json"
+    file.write_bytes(b'\xef\xbb\xbf{"a": 1}')
+    assert read_json(file) == {"a": 1}
+
+
+def test_text_that_is_not_utf8_is_named_with_its_byte(tmp_path):
+    file = tmp_path / "a.json"
+    file.write_bytes(b'{"a": "\xff"}')
+    with pytest.raises(DataError, match="not UTF-8 text .byte 7 is 0xff"):
+        read_json(file)
