@@ -25,10 +25,10 @@ LAST_NAMES = (
     "Novak Okafor Patel Quinn Rossi Silva Tanaka Usman Vogel Weber Young Zhang"
 ).split()
 PRODUCTS = (
-    "backpack, blender, camera, coffee maker, desk lamp, drill, fan, guitar, heater, "
-    "headphones, jacket, kettle, keyboard, mirror, monitor, mouse, notebook, office chair, "
-    "phone case, printer, rice cooker, router, speaker, suitcase, tent, toaster, "
-    "vacuum, wall clock, watch, yoga mat"
+    "backpack, blender, camera, coffee maker, desk lamp, drill, fan, guitar, "
+    "headphones, heater, jacket, kettle, keyboard, mirror, monitor, mouse, notebook, "
+    "office chair, phone case, printer, rice cooker, router, speaker, suitcase, tent, "
+    "toaster, vacuum, wall clock, watch, yoga mat"
 ).split(", ")
 ISSUES = {
     "damaged": (

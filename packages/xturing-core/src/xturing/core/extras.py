@@ -15,9 +15,10 @@ def require(module: str, *, package: str, extra: str) -> ModuleType:
     try:
         return import_module(module)
     except ModuleNotFoundError as error:
-        if error.name != module.partition(".")[0]:
+        library = module.partition(".")[0]
+        if error.name is None or error.name.partition(".")[0] != library:
             raise
         raise MissingDependencyError(
-            f"This needs {error.name}, which is not installed. "
+            f"This needs {library}, which is not installed. "
             f'Install it with: pip install "{package}[{extra}]"'
         ) from None

@@ -66,6 +66,7 @@ def carry_out(run: Run, logger: Loggers) -> Fact:
             max_epochs=run.plan.epochs,
             accumulate_grad_batches=run.config.gradient_accumulation_steps,
             logger=_listed(logger),
+            log_every_n_steps=1,
             callbacks=[watcher],
             default_root_dir=run.folder,
             enable_checkpointing=False,
