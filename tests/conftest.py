@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import tiny
+from command import xturing  # noqa: F401  # a fixture for all
 
 from xturing.data import InstructionDataset
 from xturing.models import BaseModel, GenericLoraModel, GenericModel

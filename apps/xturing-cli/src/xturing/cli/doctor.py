@@ -1,6 +1,5 @@
 """`xturing doctor`: what is here, what is missing, and what is in the way."""
 
-import os
 import platform
 import sys
 from importlib.metadata import PackageNotFoundError, version
@@ -18,7 +17,7 @@ def doctor() -> None:
 
     Example: xturing doctor
     """
-    from xturing.models.device import default_device
+    from xturing.models.device import cpu_traits, default_device
     from xturing.models.family import families
     from xturing.models.hub import is_here
 
@@ -34,7 +33,7 @@ def doctor() -> None:
 
     render.heading("Machine")
     device = default_device()
-    rows = [["system", platform.platform()], *_cpu()]
+    rows = [["system", platform.platform()], *map(list, cpu_traits().items())]
     rows.append(["device", f"{device.name}, {device.dtype}: {device.reason}"])
     render.table(["", ""], rows)
 
@@ -60,20 +59,6 @@ def shadowing_files(paths: list[str]) -> list[Path]:
         candidates = (folder / "xturing" / "__init__.py", folder / "xturing.py")
         found += [file for file in candidates if file.is_file()]
     return found
-
-
-def _cpu() -> list[list[str]]:
-    import torch
-
-    rows = [
-        ["cores", str(os.cpu_count())],
-        ["threads of torch", str(torch.get_num_threads())],
-        ["vector instructions", torch.backends.cpu.get_cpu_capability()],
-    ]
-    if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
-        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-        rows.append(["memory", f"{memory / 1e9:.1f} GB"])
-    return rows
 
 
 def _version(distribution: str, missing: str = "missing") -> str:

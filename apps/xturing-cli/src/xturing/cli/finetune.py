@@ -1,16 +1,14 @@
 """`xturing finetune`: rows in, a tuned model out."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-import yaml
 
 from xturing.cli import render
-from xturing.core.errors import SettingsError
 from xturing.core.events import Event, listening
 from xturing.core.files import refuse_used
-from xturing.core.settings import Layer, read_yaml
+from xturing.core.settings import Layer, parse_setting, read_yaml
 
 if TYPE_CHECKING:
     from xturing.data import BaseDataset, Ledger
@@ -173,21 +171,10 @@ def _layers(
     config: Path | None, settings: list[str], output: Path | None
 ) -> list[Layer]:
     layers = [read_yaml(config)] if config is not None else []
-    layers += [_setting(text) for text in settings]
+    layers += [parse_setting(text, option="--set") for text in settings]
     if output is not None:
         layers.append(Layer(source="option -o", values={"output_dir": str(output)}))
     return layers
-
-
-def _setting(text: str) -> Layer:
-    name, sign, value = text.partition("=")
-    if not sign:
-        raise SettingsError(f"--set {text}: write it as --set FIELD=VALUE.")
-    try:
-        values: dict[str, Any] = {name.strip(): yaml.safe_load(value)}
-    except yaml.YAMLError as error:
-        raise SettingsError(f"--set {text}: {error}") from error
-    return Layer(source=f"option --set {name.strip()}", values=values)
 
 
 def _check(model: str, layers: list[Layer]) -> None:

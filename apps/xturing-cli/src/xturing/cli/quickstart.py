@@ -22,9 +22,10 @@ if TYPE_CHECKING:
     from xturing.models import BaseModel
 
 MODEL = "smollm2_lora"
-SETTINGS = {
+SETTINGS: dict[str, object] = {
     "learning_rate": 1.5e-3,
     "batch_size": 6,
+    "gradient_accumulation_steps": 1,
     "num_train_epochs": 1,
     "max_length": 256,
 }

@@ -117,6 +117,23 @@ def read_yaml(path: Path) -> Layer:
     return Layer(source=f"file {path}", values=named)
 
 
+def parse_setting(text: str, *, option: str) -> Layer:
+    """Return the setting written as FIELD=VALUE, its value read as YAML.
+
+    Raises:
+        SettingsError: it is not written so.
+    """
+    name, sign, value = text.partition("=")
+    name = name.strip()
+    if not sign:
+        raise SettingsError(f"{option} {text}: write it as {option} FIELD=VALUE.")
+    try:
+        values = {name: yaml.safe_load(value)}
+    except yaml.YAMLError as error:
+        raise SettingsError(f"{option} {text}: {error}") from error
+    return Layer(source=f"option {option} {name}", values=values)
+
+
 def _refuse_unknown(cls: type[Settings], names: Mapping[str, Any] | list[str]) -> None:
     for name in names:
         if name not in cls.model_fields:

@@ -1,0 +1,64 @@
+"""Every example of every README runs, on the real model."""
+
+import json
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+READMES = sorted([ROOT / "README.md", *ROOT.glob("*/xturing*/README.md")])
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+# The set-up commands are what brought the reader, or .ci/run, here.
+SET_UP = {
+    "pip install uv && uv run xturing quickstart",
+    "uv run pytest",
+}
+ELSEWHERE = ("pip install", "uv build", "xturing quickstart", "xturing models pull")
+
+
+def blocks(language: str) -> list:
+    found = []
+    for readme in READMES:
+        name = readme.parent.name if readme.parent != ROOT else "root"
+        texts = [
+            text for kind, text in FENCE.findall(readme.read_text()) if kind == language
+        ]
+        found += [
+            pytest.param(text, id=f"{name}-{number}")
+            for number, text in enumerate(texts)
+        ]
+    return found
+
+
+@pytest.fixture(autouse=True)
+def _in_a_folder_with_rows(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    sample = ROOT / "apps/xturing-cli/src/xturing/cli/sample/tickets.jsonl"
+    rows = [json.loads(line) for line in sample.read_text().splitlines()[:12]]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("code", blocks("python"))
+def test_python_examples_run(code):
+    exec(compile(code, "README", "exec"), {"__name__": "__main__"})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("text", blocks("sh"))
+def test_shell_examples_run(text, xturing):
+    for line in text.splitlines():
+        command = line.partition("#")[0].strip()
+        if not command or command in SET_UP or command.startswith(ELSEWHERE):
+            continue
+        words = shlex.split(command.removeprefix("uv run "))
+        assert words[0] == "xturing", line
+        assert xturing(*words[1:]).code == 0, line
+
+
+def test_the_readme_starts_with_the_two_commands():
+    text = (ROOT / "README.md").read_text()
+    assert all(f"\n{command}\n" in text for command in SET_UP)

