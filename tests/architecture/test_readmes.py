@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,15 @@ def test_shell_examples_run(text, xturing):
         words = shlex.split(command.removeprefix("uv run "))
         assert words[0] == "xturing", line
         assert xturing(*words[1:]).code == 0, line
+
+
+def test_every_import_that_a_readme_shows_works__predecessor_fault_27():
+    shown = re.compile(r"^\s*from (xturing[\w.]*) import ([\w, ]+)$", re.MULTILINE)
+    found = [pair for readme in READMES for pair in shown.findall(readme.read_text())]
+    assert len(found) > 5
+    for module, names in found:
+        for name in names.split(","):
+            assert getattr(import_module(module), name.strip()) is not None
 
 
 def test_the_readme_starts_with_the_two_commands():

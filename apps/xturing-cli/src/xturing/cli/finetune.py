@@ -88,7 +88,12 @@ def run(
     model: "BaseModel", dataset: "BaseDataset", held_out: "BaseDataset | None"
 ) -> "FinetuneReport":
     """Fine-tune under a progress bar, and show the ledger and the outcome."""
-    from xturing.train import StepEnded, TrainingStarted, Validated
+    from xturing.train import (
+        CheckpointSaved,
+        StepEnded,
+        TrainingStarted,
+        Validated,
+    )
 
     with render.bar("Training") as bar:
         loss = ""
@@ -102,6 +107,8 @@ def run(
                 loss = f"  held out {event.loss:.3f}"
             elif isinstance(event, StepEnded):
                 bar.move(event.step, _state(event) + loss)
+            elif isinstance(event, CheckpointSaved):
+                render.note(f"Saved a checkpoint: {event.path}")
 
         with listening(show):
             report = model.finetune(dataset, eval_dataset=held_out)
