@@ -9,7 +9,7 @@ from safetensors import safe_open
 
 from xturing.core.errors import DownloadError, ModelError, OutputError, SettingsError
 from xturing.models import BaseModel, GenericLoraModel, GenericModel
-from xturing.models.folders import FILE
+from xturing.models.folders import CARD_FILE
 from xturing.models.hub import locate
 
 
@@ -112,7 +112,7 @@ def test_settings_are_restored__predecessor_fault_12(tiny_model, tmp_path):
     loaded = BaseModel.load(tmp_path / "saved")
     assert loaded.finetuning_config().learning_rate == 0.123
     assert loaded.generation_config().max_new_tokens == 7
-    assert "saved model" in loaded.finetuning_config().sources["learning_rate"]
+    assert loaded.finetuning_config().sources["learning_rate"] == "saved model"
 
 
 def test_a_loaded_model_is_not_written_over_its_own_run(tiny_model, tmp_path):
@@ -172,7 +172,7 @@ def test_an_ordinary_folder_opens_as_generic(tiny_folder):
 
 def test_an_ordinary_adapter_folder_opens_as_generic_lora(saved_lora):
     model, folder = saved_lora
-    (folder / FILE).unlink()
+    (folder / CARD_FILE).unlink()
     loaded = BaseModel.load(folder)
     assert loaded.config_name == "generic_lora"
     assert torch.equal(logits(loaded), logits(model))
@@ -190,14 +190,14 @@ def test_a_folder_that_is_not_there_is_refused(tmp_path):
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"schema_version": 1}'])
 def test_a_broken_card_is_refused(saved_lora, text):
-    (saved_lora[1] / FILE).write_text(text)
+    (saved_lora[1] / CARD_FILE).write_text(text)
     with pytest.raises(ModelError, match=r"xturing\.json cannot be read"):
         BaseModel.load(saved_lora[1])
 
 
 def test_a_card_of_a_later_version_is_refused(saved_lora):
-    card = json.loads((saved_lora[1] / FILE).read_text())
-    (saved_lora[1] / FILE).write_text(json.dumps(card | {"schema_version": 99}))
+    card = json.loads((saved_lora[1] / CARD_FILE).read_text())
+    (saved_lora[1] / CARD_FILE).write_text(json.dumps(card | {"schema_version": 99}))
     with pytest.raises(ModelError, match="later version.*pip install --upgrade"):
         BaseModel.load(saved_lora[1])
 

@@ -7,8 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from xturing.cli import render
-from xturing.cli.finetune import ModelOption, WeightsOption, open_for_training
-from xturing.core.settings import Layer
+from xturing.cli.model_options import (
+    LengthOption,
+    ModelOption,
+    WeightsOption,
+    open_model,
+)
 
 if TYPE_CHECKING:
     from xturing.models import BaseModel
@@ -21,22 +25,14 @@ def chat(
     system: Annotated[
         str | None, typer.Option("--system", help="What the model is told first.")
     ] = None,
-    max_new_tokens: Annotated[
-        int | None, typer.Option("--max-new-tokens", help="Longest answer, in tokens.")
-    ] = None,
+    max_new_tokens: LengthOption = None,
     weights: WeightsOption = None,
 ) -> None:
     """Talk to a model; it remembers the conversation.
 
     Example: xturing chat -m tuned
     """
-    with render.notices():
-        opened = open_for_training(model, weights)
-    if max_new_tokens is not None:
-        values = {"max_new_tokens": max_new_tokens}
-        opened.configure(
-            generation=Layer(source="option --max-new-tokens", values=values)
-        )
+    opened = open_model(model, weights, max_new_tokens)
     first = [{"role": "system", "content": system}] if system else []
     render.note(HELP)
     messages = list(first)

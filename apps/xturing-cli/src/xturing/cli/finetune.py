@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from xturing.cli import render
+from xturing.cli.model_options import ModelOption, WeightsOption, open_model
 from xturing.core.events import Event, listening
 from xturing.core.files import refuse_used
 from xturing.core.settings import Layer, parse_setting, read_yaml
@@ -14,17 +15,6 @@ if TYPE_CHECKING:
     from xturing.data import BaseDataset, Ledger
     from xturing.models import BaseModel
     from xturing.train import FinetuneReport, StepEnded
-
-ModelOption = Annotated[
-    str, typer.Option("-m", "--model", help="A name (`xturing models`) or a folder.")
-]
-WeightsOption = Annotated[
-    str | None,
-    typer.Option(
-        "--weights",
-        help="Folder, GGUF file or hub id of the weights; generic models need it.",
-    ),
-]
 
 
 def finetune(
@@ -65,23 +55,13 @@ def finetune(
     dataset = open_dataset(data, limit=limit)
     held_out = open_dataset(eval_data) if eval_data is not None else None
     render.note(f"{len(dataset)} rows of {data}, read as {dataset.shape.name}")
-    with render.notices():
-        opened = open_for_training(model, weights)
+    opened = open_model(model, weights)
     for layer in layers:
         opened.configure(finetuning=layer)
     report = run(opened, dataset, held_out)
     render.say()
     render.say(f"Saved to {report.output_dir}. Talk to it:")
     render.say(f"    xturing chat -m {report.output_dir}")
-
-
-def open_for_training(model: str, weights: str | None) -> "BaseModel":
-    """Return the model that the options name."""
-    from xturing.models import BaseModel, open_model
-
-    if weights is not None:
-        return BaseModel.create(model, model_name=weights)
-    return open_model(model)
 
 
 def run(

@@ -7,9 +7,13 @@ from typing import Annotated
 import typer
 
 from xturing.cli import render
-from xturing.cli.finetune import ModelOption, WeightsOption, open_for_training
+from xturing.cli.model_options import (
+    LengthOption,
+    ModelOption,
+    WeightsOption,
+    open_model,
+)
 from xturing.core.errors import DataError, SettingsError
-from xturing.core.settings import Layer
 
 
 def generate(
@@ -21,9 +25,7 @@ def generate(
         Path | None,
         typer.Option("--file", help="One prompt a line; answers come as JSON lines."),
     ] = None,
-    max_new_tokens: Annotated[
-        int | None, typer.Option("--max-new-tokens", help="Longest answer, in tokens.")
-    ] = None,
+    max_new_tokens: LengthOption = None,
     batch_size: Annotated[
         int, typer.Option("--batch-size", min=1, help="Prompts answered at once.")
     ] = 8,
@@ -39,13 +41,7 @@ def generate(
     if (prompt is None) == (file is None):
         raise SettingsError("Give either a prompt (-p) or a file of prompts (--file).")
     prompts = [prompt] if prompt is not None else _prompts(file)
-    with render.notices():
-        opened = open_for_training(model, weights)
-    if max_new_tokens is not None:
-        values = {"max_new_tokens": max_new_tokens}
-        opened.configure(
-            generation=Layer(source="option --max-new-tokens", values=values)
-        )
+    opened = open_model(model, weights, max_new_tokens)
     answers = opened.generate(texts=prompts, batch_size=batch_size, raw=raw)
     if prompt is not None:
         render.say(answers[0])

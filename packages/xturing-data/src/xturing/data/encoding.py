@@ -14,7 +14,7 @@ from xturing.data.chat import Rendered, Tokenizer, Turn, render
 from xturing.data.datasets import BaseDataset
 from xturing.data.examples import Example
 from xturing.data.ledger import Ledger, book
-from xturing.data.lines import Line, tokenize
+from xturing.data.lines import Line, end_tokens, tokenize
 from xturing.data.records import Conversation, Record
 
 LengthPolicy = Literal["error", "drop"]
@@ -83,6 +83,7 @@ def _too_long(dataset: BaseDataset, long: Sequence[Example], limit: int) -> str:
 
 def _examples(dataset: BaseDataset, tokenizer: Tokenizer) -> Iterator[Example]:
     is_text = dataset.shape.kind == "text"
+    ends = end_tokens(tokenizer)
     for first in range(0, len(dataset), ROWS_AT_ONCE):
         rows = range(first, min(first + ROWS_AT_ONCE, len(dataset)))
         written = [
@@ -92,7 +93,7 @@ def _examples(dataset: BaseDataset, tokenizer: Tokenizer) -> Iterator[Example]:
         tokens = iter(tokenize(tokenizer, texts, special=is_text))
         for row, rendered in zip(rows, written, strict=True):
             whole, *prompts = (next(tokens) for _ in _texts(rendered))
-            line = Line(rendered, tokenizer, dataset.place(row))
+            line = Line(rendered, tokenizer, ends, dataset.place(row))
             for turn, prompt in zip(rendered.turns, prompts, strict=True):
                 line.read(prompt)
                 line.learn(turn, whole)

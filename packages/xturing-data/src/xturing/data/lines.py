@@ -50,11 +50,17 @@ def tokenize(
 
 
 class Line:
-    """A row's tokens, from left to right."""
+    """A row's tokens, from left to right.
 
-    def __init__(self, rendered: Rendered, tokenizer: Tokenizer, place: str) -> None:
+    `ends` are the ids that can end a turn, see `end_tokens`.
+    """
+
+    def __init__(
+        self, rendered: Rendered, tokenizer: Tokenizer, ends: list[int], place: str
+    ) -> None:
         self._rendered = rendered
         self._tokenizer = tokenizer
+        self._ends = ends
         self._place = place
         self._cursor = 0
         self._ids: list[NDArray[np.int32]] = []
@@ -87,7 +93,7 @@ class Line:
             self._add(end, np.array([Part.END], dtype=np.uint8))
             self._cursor = turn.end
             return
-        can_end = np.isin(speech.ids, sorted(end_tokens(self._tokenizer)))
+        can_end = np.isin(speech.ids, self._ends)
         ending = np.flatnonzero(can_end & (parts == Part.END))
         if not len(ending):
             raise DataError(
@@ -129,7 +135,7 @@ class Line:
         self._parts.append(parts)
 
 
-def end_tokens(tokenizer: Tokenizer) -> set[int]:
+def end_tokens(tokenizer: Tokenizer) -> list[int]:
     """Return the ids that can end a turn: those that never stand for words."""
     ends = set(tokenizer.added_tokens_decoder)
-    return ends | ({tokenizer.eos_token_id} - {None})
+    return sorted(ends | ({tokenizer.eos_token_id} - {None}))

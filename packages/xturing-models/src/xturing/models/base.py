@@ -9,9 +9,9 @@ from xturing.core.errors import MissingDependencyError, ModelError, SettingsErro
 from xturing.core.files import new_folder, write_json
 from xturing.core.registry import Registry
 from xturing.core.settings import Layer, Settings
-from xturing.models import folders
 from xturing.models.device import default_device
-from xturing.models.hub import Location, locate, locate_family
+from xturing.models.folders import CARD_FILE, SCHEMA_VERSION, Card
+from xturing.models.opening import Opening, by_name, from_folder
 from xturing.models.settings import FinetuningConfig, GenerationConfig
 from xturing.models.variant import Variant
 
@@ -55,10 +55,8 @@ class BaseModel:
         chat_template: str | None = None,
         trust_remote_code: bool = False,
     ) -> None:
-        variant = Variant.parse(name)
-        given = weights_path or model_name
-        location = locate(given) if given else locate_family(variant.family)
-        self._open(variant, location, chat_template, trust_remote_code)
+        weights = weights_path or model_name
+        self._adopt(by_name(name, weights, chat_template, trust_remote_code))
         if target_modules is not None:
             self.configure(
                 finetuning=Layer(
@@ -67,28 +65,40 @@ class BaseModel:
                 )
             )
 
-    def _open(
-        self,
-        variant: Variant,
-        location: Location,
-        chat_template: str | None = None,
-        trust_remote_code: bool = False,
-        tokenizer_folder: Path | None = None,
-    ) -> None:
+    def _adopt(self, opening: Opening) -> None:
+        """Load what an opening leads to, and take on its settings."""
         from xturing.models.checkpoint import open_checkpoint
+        from xturing.models.lora import open_adapter
+        from xturing.models.template import verify
 
-        self.variant = variant
-        self.trust_remote_code = trust_remote_code
-        self._location = location
-        self._finetuning = variant.finetuning_config()
-        self._generation = variant.generation_config()
+        self.variant = opening.variant
+        self._opening = opening
+        self._finetuning = opening.variant.finetuning_config()
+        self._generation = opening.variant.generation_config()
         self.engine: Checkpoint = open_checkpoint(
-            location,
+            opening.location,
             default_device(),
-            tokenizer_folder=tokenizer_folder,
-            chat_template=chat_template or variant.family.chat_template,
-            tokens=variant.family.tokens,
-            trust_remote_code=trust_remote_code,
+            tokenizer_folder=opening.tokenizer,
+            chat_template=opening.chat_template,
+            tokens=opening.variant.family.tokens,
+            trust_remote_code=opening.trust_remote_code,
+        )
+        if opening.adapter is not None:
+            self.engine.model = open_adapter(self.engine.model, str(opening.adapter))
+            self.engine.model.eval()
+        if opening.card is not None:
+            self._restore(opening.card)
+        if opening.card is not None and opening.card.template:
+            verify(self.engine.tokenizer, opening.card.template)
+
+    def _restore(self, card: Card) -> None:
+        # Where a run was written is no property of its model. The predecessor's files
+        # may hold settings that are gone.
+        tuning = dict(card.finetuning_config)
+        tuning.pop("output_dir", None)
+        self.configure(
+            finetuning=_known(FinetuningConfig, tuning),
+            generation=_known(GenerationConfig, card.generation_config),
         )
 
     @classmethod
@@ -122,50 +132,9 @@ class BaseModel:
         Raises:
             ModelError: the folder holds no model, or one that was tampered with.
         """
-        folder = folders.read_folder(Path(path).expanduser().absolute())
-        card = folder.card
-        plain = "generic_lora" if folder.has_adapter else "generic"
-        variant = Variant.parse(card.model_name if card else plain)
-        location = Location(folder.path, str(folder.path))
-        if folder.has_adapter:
-            location = _adapter_base(folder, variant, base)
         model = cls.__new__(cls)
-        model._open(
-            variant,
-            location,
-            trust_remote_code=card.trust_remote_code if card else False,
-            tokenizer_folder=folder.path if _has_tokenizer(folder.path) else None,
-        )
-        if folder.has_adapter:
-            from xturing.models.lora import open_adapter
-
-            model.engine.model = open_adapter(model.engine.model, str(folder.path))
-            model.engine.model.eval()
-        if card:
-            model._restore(card, folder.path)
+        model._adopt(from_folder(Path(path).expanduser().absolute(), base))
         return model
-
-    def _restore(self, card: folders.Card, path: Path) -> None:
-        from xturing.models.template import verify
-
-        if card.base:
-            self._location = Location(
-                self._location.folder,
-                card.base.checkpoint,
-                card.base.revision,
-                self._location.is_hub_copy,
-            )
-        source = f"{SAVED} {path}"
-        # Where a run was written is no property of its model. The predecessor's files
-        # may hold settings that are gone.
-        tuning = dict(card.finetuning_config)
-        tuning.pop("output_dir", None)
-        self.configure(
-            finetuning=_known(FinetuningConfig, tuning, source),
-            generation=_known(GenerationConfig, card.generation_config, source),
-        )
-        if card.template:
-            verify(self.engine.tokenizer, card.template, path)
 
     @property
     def config_name(self) -> str:
@@ -175,7 +144,7 @@ class BaseModel:
     @property
     def base_folder(self) -> Path:
         """The folder that the base weights were read from."""
-        return self._location.folder
+        return self._opening.location.folder
 
     def finetuning_config(self) -> FinetuningConfig:
         """Return how the model is fine-tuned; change it by assignment."""
@@ -309,7 +278,7 @@ class BaseModel:
             else:
                 self.engine.model = lora.attach(self.engine.model, config)
         else:
-            _refuse_lora_settings(config, self.variant)
+            lora.refuse_unused(config, self.variant.family.name, passive=SAVED)
             # Weights that are trained are kept in full precision.
             self.engine.model = self.engine.model.float().requires_grad_(True)
         return self.engine.model
@@ -347,22 +316,21 @@ class BaseModel:
         if self.variant.adapter != "none":
             model = self.prepare_training()
             peft_config = model.peft_config["default"]
-            peft_config.base_model_name_or_path = self._location.opens_elsewhere
+            location = self._opening.location
+            peft_config.base_model_name_or_path = location.opens_elsewhere
         with without_progress_bars():
             self.engine.model.save_pretrained(draft)
             self.engine.tokenizer.save_pretrained(draft)
-        card = folders.Card(
-            schema_version=folders.SCHEMA_VERSION,
+        card = Card(
+            schema_version=SCHEMA_VERSION,
             model_name=self.variant.name,
-            base=folders.Base(
-                checkpoint=self._location.reference, revision=self._location.revision
-            ),
+            base=self._opening.base,
             finetuning_config=self._finetuning.model_dump(mode="json"),
             generation_config=self._generation.model_dump(mode="json"),
             template=fingerprint(self.engine.tokenizer),
-            trust_remote_code=self.trust_remote_code,
+            trust_remote_code=self._opening.trust_remote_code,
         )
-        write_json(draft / folders.FILE, card.model_dump(mode="json"))
+        write_json(draft / CARD_FILE, card.model_dump(mode="json"))
 
 
 MODELS: Registry[Callable[..., BaseModel]] = Registry("model", "xturing.models")
@@ -376,42 +344,9 @@ def open_model(reference: str, **options: Any) -> BaseModel:
     return BaseModel.create(reference, **options)
 
 
-def _adapter_base(
-    folder: folders.Folder, variant: Variant, base: str | None
-) -> Location:
-    card = folder.card
-    if base is not None:
-        return locate(base)
-    if card is None or card.base is None:
-        return locate(folders.adapter_base(folder.path))
-    wanted = card.base
-    family = variant.family
-    if family.wheel and wanted.checkpoint == family.checkpoint:
-        location = locate_family(family)
-    else:
-        try:
-            location = locate(wanted.checkpoint, wanted.revision)
-        except ModelError as error:
-            raise ModelError(
-                f"{folder.path} is an adapter and needs its base model. {error} If the "
-                "base has moved, pass it: BaseModel.load(path, base='<folder>')."
-            ) from error
-    if wanted.revision != location.revision:
-        raise ModelError(
-            f"{folder.path} was trained on revision {wanted.revision} of "
-            f"{wanted.checkpoint}, but {location.revision} is here. Pass the right "
-            "one: BaseModel.load(path, base='<folder>')."
-        )
-    return location
-
-
-def _has_tokenizer(path: Path) -> bool:
-    return (path / "tokenizer_config.json").is_file()
-
-
-def _known(kind: type[Settings], values: dict[str, Any], source: str) -> Layer:
+def _known(kind: type[Settings], values: dict[str, Any]) -> Layer:
     known = {name: values[name] for name in values if name in kind.model_fields}
-    return Layer(source=source, values=known)
+    return Layer(source=SAVED, values=known)
 
 
 def _texts(texts: str | Sequence[str] | None, dataset: Prompts | None) -> Sequence[str]:
@@ -425,18 +360,6 @@ def _texts(texts: str | Sequence[str] | None, dataset: Prompts | None) -> Sequen
                 "list of strings."
             )
     return listed
-
-
-def _refuse_lora_settings(config: FinetuningConfig, variant: Variant) -> None:
-    family_layer = f"family {variant.family.name}"
-    for name, source in config.sources.items():
-        passive = source in ("default", family_layer) or source.startswith(SAVED)
-        if name.startswith("lora_") and not passive:
-            raise SettingsError(
-                f"{name} is set ({source}), but '{variant.name}' trains all weights "
-                f"and has no adapter. Use '{variant.family.name}_lora', or leave "
-                f"{name} out."
-            )
 
 
 def _service(group: str, name: str, package: str) -> Callable[..., Any]:

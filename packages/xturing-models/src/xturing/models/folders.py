@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from xturing.core.errors import DataError, ModelError
 from xturing.core.files import read_json
 
-FILE = "xturing.json"
+CARD_FILE = "xturing.json"
 ADAPTER_FILE = "adapter_config.json"
 SCHEMA_VERSION = 1
 
@@ -63,11 +63,11 @@ def read_folder(path: Path) -> Folder:
     if not path.is_dir():
         raise ModelError(f"There is no model folder {path}.")
     has_adapter = (path / ADAPTER_FILE).is_file()
-    card = _card(path / FILE) if (path / FILE).is_file() else None
+    card = _card(path / CARD_FILE) if (path / CARD_FILE).is_file() else None
     if card is None and not has_adapter and not (path / "config.json").is_file():
         raise ModelError(
-            f"No {FILE} found in {path}, nor a config.json or {ADAPTER_FILE}: it is no "
-            "saved model."
+            f"No {CARD_FILE} found in {path}, nor a config.json or {ADAPTER_FILE}: it "
+            "is no saved model."
         )
     return Folder(path, card, has_adapter)
 

@@ -7,6 +7,7 @@ Low-rank updates beside frozen weights: x -> W x + (alpha / rank) B A x
 from typing import Any
 
 from xturing.core.errors import ModelError, SettingsError
+from xturing.core.settings import DEFAULT
 from xturing.models.settings import FinetuningConfig
 
 
@@ -67,6 +68,20 @@ def refuse_other(model: Any, config: FinetuningConfig) -> None:
                 f"{name} is {wanted}, but the model has an adapter with {there} "
                 f"already. Set {name} to {there} to go on with it, or start from the "
                 "base model."
+            )
+
+
+def refuse_unused(config: FinetuningConfig, family: str, *, passive: str) -> None:
+    """Raise `SettingsError` if LoRA was set up for a variant that has no adapter.
+
+    Defaults do not count, nor does what the layer `passive` set.
+    """
+    for name, source in config.sources.items():
+        counts = source not in (DEFAULT, f"family {family}", passive)
+        if name.startswith("lora_") and counts:
+            raise SettingsError(
+                f"{name} is set ({source}), but '{family}' trains all weights and has "
+                f"no adapter. Use '{family}_lora', or leave {name} out."
             )
 
 

@@ -74,7 +74,7 @@ def fingerprint(tokenizer: Any) -> dict[str, object]:
     }
 
 
-def verify(tokenizer: Any, saved: dict[str, Any], folder: Path) -> None:
+def verify(tokenizer: Any, saved: dict[str, Any]) -> None:
     """Check that prompts are written as they were when the model was saved.
 
     Raises:
@@ -84,7 +84,7 @@ def verify(tokenizer: Any, saved: dict[str, Any], folder: Path) -> None:
         now = _golden(tokenizer, golden["messages"])
         if now != golden:
             raise ModelError(
-                f"{folder} was saved with prompts like {golden['text']!r}, but its "
+                f"The model was saved with prompts like {golden['text']!r}, but its "
                 f"tokenizer now writes {now['text']!r} ({len(now['ids'])} ids instead "
                 f"of {len(golden['ids'])}). The tokenizer files or the chat template "
                 "were changed; put the saved ones back."
