@@ -11,7 +11,7 @@ from xturing.cli.model_options import (
     LengthOption,
     ModelOption,
     WeightsOption,
-    open_model,
+    open_chosen,
 )
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def chat(
 
     Example: xturing chat -m tuned
     """
-    opened = open_model(model, weights, max_new_tokens)
+    opened = open_chosen(model, weights, max_new_tokens)
     first = [{"role": "system", "content": system}] if system else []
     render.note(HELP)
     messages = list(first)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from xturing.cli import render
-from xturing.cli.model_options import ModelOption, WeightsOption, open_model
+from xturing.cli.model_options import ModelOption, WeightsOption, open_chosen
 from xturing.core.events import Event, listening
 from xturing.core.files import refuse_used
 from xturing.core.settings import Layer, parse_setting, read_yaml
@@ -55,7 +55,7 @@ def finetune(
     dataset = open_dataset(data, limit=limit)
     held_out = open_dataset(eval_data) if eval_data is not None else None
     render.note(f"{len(dataset)} rows of {data}, read as {dataset.shape.name}")
-    opened = open_model(model, weights)
+    opened = open_chosen(model, weights)
     for layer in layers:
         opened.configure(finetuning=layer)
     report = run(opened, dataset, held_out)

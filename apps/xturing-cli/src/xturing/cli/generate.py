@@ -11,7 +11,7 @@ from xturing.cli.model_options import (
     LengthOption,
     ModelOption,
     WeightsOption,
-    open_model,
+    open_chosen,
 )
 from xturing.core.errors import DataError, SettingsError
 
@@ -41,7 +41,7 @@ def generate(
     if (prompt is None) == (file is None):
         raise SettingsError("Give either a prompt (-p) or a file of prompts (--file).")
     prompts = [prompt] if prompt is not None else _prompts(file)
-    opened = open_model(model, weights, max_new_tokens)
+    opened = open_chosen(model, weights, max_new_tokens)
     answers = opened.generate(texts=prompts, batch_size=batch_size, raw=raw)
     if prompt is not None:
         render.say(answers[0])

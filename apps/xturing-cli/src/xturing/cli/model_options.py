@@ -26,17 +26,17 @@ LengthOption = Annotated[
 ]
 
 
-def open_model(
+def open_chosen(
     model: str, weights: str | None, max_new_tokens: int | None = None
 ) -> "BaseModel":
     """Return the model that the options name, and show what it takes to open it."""
-    from xturing import models
+    from xturing.models import BaseModel, open_model
 
     with render.notices():
         if weights is None:
-            opened = models.open_model(model)
+            opened = open_model(model)
         else:
-            opened = models.BaseModel.create(model, model_name=weights)
+            opened = BaseModel.create(model, model_name=weights)
     if max_new_tokens is not None:
         values = {"max_new_tokens": max_new_tokens}
         layer = Layer(source="option --max-new-tokens", values=values)
