@@ -4,7 +4,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import (
+    Tokenizer,
+    decoders,
+    models,
+    pre_tokenizers,
+    processors,
+    trainers,
+)
 from transformers import (
     AutoModelForCausalLM,
     GPT2Config,
@@ -51,6 +58,16 @@ def tokenizer(chat_template: str | None = CHATML) -> PreTrainedTokenizerFast:
         unk_token="<|endoftext|>",
     )
     made.chat_template = chat_template
+    return made
+
+
+def tokenizer_that_adds_tokens() -> PreTrainedTokenizerFast:
+    """Return one that puts its start and end tokens around every text by itself."""
+    made = tokenizer()
+    made.backend_tokenizer.post_processor = processors.TemplateProcessing(
+        single="<|im_start|> $A <|im_end|>",
+        special_tokens=[("<|im_start|>", 1), ("<|im_end|>", 2)],
+    )
     return made
 
 

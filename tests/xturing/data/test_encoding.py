@@ -121,6 +121,17 @@ def test_all_of_a_text_but_its_first_token_is_learnt_with_its_end(tokenizer):
     assert (example.labels == IGNORE).tolist() == [True] + [False] * (len(example) - 1)
 
 
+@pytest.mark.parametrize("prompt", ["", "the quick"])
+def test_tokens_that_a_tokenizer_adds_stand_once_and_in_their_place(prompt):
+    tokenizer = tiny.tokenizer_that_adds_tokens()
+    dataset = TextDataset({"text": [prompt], "target": [" brown fox"]})
+    example = encode(dataset, tokenizer, max_length=LONG).examples[0]
+    whole = f"<|im_start|>{prompt} brown fox<|im_end|>"
+    assert tokenizer.decode(example.ids) == whole
+    assert learnt(example, tokenizer) == " brown fox<|im_end|>"
+    assert example.parts[0] == Part.TEMPLATE
+
+
 def test_each_answer_of_a_chat_is_learnt(tokenizer):
     turns = ["hi", "hello", "what is it?", "paris"]
     messages = [

@@ -6,6 +6,7 @@ from xturing.core.errors import ModelError, SettingsError
 from xturing.data import InstructionDataset, TextDataset
 from xturing.models import GenericModel
 from xturing.models.contrastive import contrastive_search
+from xturing.models.generation import prompt_tokens
 from xturing.models.template import GOLDEN, install, stop_ids
 
 QUESTIONS = [
@@ -63,6 +64,12 @@ def test_a_text_row_is_continued_as_it_stands(model):
     dataset = TextDataset({"text": ["the quick brown"], "target": [" fox"]})
     expected = model.generate(texts="the quick brown", raw=True)
     assert model.generate(dataset=dataset) == [expected]
+
+
+def test_a_text_to_be_continued_is_not_ended():
+    tokenizer = tiny.tokenizer_that_adds_tokens()
+    ids = prompt_tokens(tokenizer, "the quick", raw=True)
+    assert tokenizer.decode(ids) == "<|im_start|>the quick"
 
 
 def test_texts_come_before_the_rows_of_a_dataset(model):

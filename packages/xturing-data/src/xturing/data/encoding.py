@@ -95,9 +95,10 @@ def _examples(dataset: BaseDataset, tokenizer: Tokenizer) -> Iterator[Example]:
             whole, *prompts = (next(tokens) for _ in _texts(rendered))
             line = Line(rendered, tokenizer, ends, dataset.place(row))
             for turn, prompt in zip(rendered.turns, prompts, strict=True):
-                line.read(prompt)
+                # What a tokenizer puts before a text is to be seen on a text only.
+                line.read(prompt if turn.start else whole, until=turn.start)
                 line.learn(turn, whole)
-            line.read(whole)
+            line.read(whole, until=len(rendered.text))
             yield line.example(row)
 
 

@@ -66,13 +66,14 @@ class Line:
         self._ids: list[NDArray[np.int32]] = []
         self._parts: list[NDArray[np.uint8]] = []
 
-    def read(self, tokens: Tokens) -> None:
-        """Add the tokens from the cursor on, none of them learnt."""
+    def read(self, tokens: Tokens, until: int) -> None:
+        """Add the tokens from the cursor to a character, none of them learnt."""
         # Tokens that the tokenizer adds by itself stand for no characters. Those before
         # a text belong to it; one after a prompt would end it too early.
         has_width = tokens.ends > tokens.starts
         leads = ~np.logical_or.accumulate(has_width) & (not self._ids)
-        tokens = tokens.where(leads | (has_width & (tokens.starts >= self._cursor)))
+        here = (tokens.starts >= self._cursor) & (tokens.starts < until)
+        tokens = tokens.where(leads | (has_width & here))
         parts = np.full(len(tokens.ids), Part.TEMPLATE, dtype=np.uint8)
         for start, end in self._rendered.prompts:
             parts[(tokens.starts < end) & (tokens.ends > start)] = Part.PROMPT

@@ -44,7 +44,10 @@ def prompt_tokens(tokenizer: Any, prompt: Prompt, *, raw: bool = False) -> list[
     if not prompt:
         raise ModelError("The prompt is empty; give it at least a word.")
     if isinstance(prompt, str) and raw:
-        return list(tokenizer(prompt)["input_ids"])
+        ids = list(tokenizer(prompt)["input_ids"])
+        # Some tokenizers end every text, but this one is to be continued.
+        adds_end = tokenizer("x")["input_ids"][-1:] == [tokenizer.eos_token_id]
+        return ids[:-1] if adds_end else ids
     if isinstance(prompt, str):
         prompt = [{"role": "user", "content": prompt}]
     return prompt_ids(tokenizer, prompt)
