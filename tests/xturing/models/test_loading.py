@@ -1,6 +1,7 @@
 import json
 import shutil
 import socket
+from fnmatch import fnmatch
 
 import huggingface_hub.constants
 import pytest
@@ -252,6 +253,64 @@ def test_a_checkpoint_that_cannot_be_fetched_says_what_to_do(monkeypatch):
         DownloadError, match="'acme/no-such-model' is not on this machine"
     ):
         BaseModel.create("generic", model_name="acme/no-such-model")
+
+
+@pytest.fixture
+def hub(tmp_path, monkeypatch):
+    """Return where a made-up hub puts files, which it has, and what it was asked."""
+    import huggingface_hub
+
+    folder = tmp_path / "snapshot" / "0123abc"
+    folder.mkdir(parents=True)
+    held = ["config.json", "model.safetensors", "pytorch_model.bin"]
+    asked: list[str] = []
+
+    def download(checkpoint, *, revision, local_files_only=False, allow_patterns=()):
+        if not local_files_only:
+            asked.append(allow_patterns[0])
+            for file in held:
+                if any(fnmatch(file, pattern) for pattern in allow_patterns):
+                    (folder / file).touch()
+        return str(folder)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
+    return folder, held, asked
+
+
+def test_a_download_that_was_stopped_is_taken_up_again(hub):
+    folder, _, asked = hub
+    (folder / "config.json").touch()
+    assert locate("acme/acme-1b").folder == folder
+    assert len(asked) == 1
+
+
+def test_a_checkpoint_that_is_here_is_not_asked_for(hub):
+    folder, _, asked = hub
+    (folder / "model.safetensors").touch()
+    location = locate("acme/acme-1b")
+    assert (location.reference, location.revision) == ("acme/acme-1b", "0123abc")
+    assert asked == []
+
+
+def test_no_pickle_is_fetched_beside_safetensors__predecessor_fault_45(hub):
+    folder, _, _ = hub
+    locate("acme/acme-1b")
+    assert not (folder / "pytorch_model.bin").exists()
+
+
+def test_pickles_are_fetched_where_there_is_nothing_else(hub):
+    folder, held, asked = hub
+    held.remove("model.safetensors")
+    locate("acme/acme-1b")
+    assert asked == ["*.safetensors", "*.bin"]
+    assert (folder / "pytorch_model.bin").exists()
+
+
+def test_a_checkpoint_without_weights_is_refused(hub):
+    _, held, _ = hub
+    held[:] = ["config.json"]
+    with pytest.raises(DownloadError, match=r"neither safetensors nor \.bin"):
+        locate("acme/acme-1b")
 
 
 def test_weights_are_loaded_once__predecessor_fault_22(

@@ -19,6 +19,7 @@ from xturing.models.gguf import converted
 from xturing.models.wheels import pull_wheel, wheel_file
 
 HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
+BESIDE_WEIGHTS = ["*.json", "*.model", "*.jinja", "*.txt", "*.py"]
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ def locate(reference: str | Path, revision: str | None = None) -> Location:
     return _from_hub(str(reference), revision)
 
 
-def locate_family(family: Family, revision: str | None = None) -> Location:
+def locate_family(family: Family) -> Location:
     """Return where a family's own checkpoint is.
 
     Raises:
@@ -67,7 +68,7 @@ def locate_family(family: Family, revision: str | None = None) -> Location:
         )
     if family.wheel is None:
         try:
-            return _from_hub(family.checkpoint, revision)
+            return _from_hub(family.checkpoint, None)
         except DownloadError as error:
             hint = f" Licence: {family.licence}." if family.licence else ""
             raise DownloadError(f"{error}{hint}") from error
@@ -133,7 +134,6 @@ def _gguf(path: Path) -> Location:
 
 
 def _from_hub(checkpoint: str, revision: str | None) -> Location:
-    from huggingface_hub import snapshot_download
     from huggingface_hub.errors import (
         GatedRepoError,
         HfHubHTTPError,
@@ -142,18 +142,8 @@ def _from_hub(checkpoint: str, revision: str | None) -> Location:
         RepositoryNotFoundError,
     )
 
-    fetch: Callable[..., str] = partial(
-        snapshot_download,
-        checkpoint,
-        revision=revision,
-        allow_patterns=["*.json", "*.safetensors", "*.model", "*.jinja", "*.txt"],
-    )
     try:
-        try:
-            folder = Path(fetch(local_files_only=True))
-        except LocalEntryNotFoundError:
-            tell(Notice(text=f"Fetching {checkpoint} from the hub"))
-            folder = Path(fetch())
+        folder = _snapshot(checkpoint, revision)
     except GatedRepoError as error:
         raise DownloadError(
             f"Access to '{checkpoint}' has to be asked for on its hub page; then log "
@@ -171,3 +161,31 @@ def _from_hub(checkpoint: str, revision: str | None) -> Location:
             "hub."
         ) from error
     return Location(folder, checkpoint, folder.name, is_hub_copy=True)
+
+
+def _snapshot(checkpoint: str, revision: str | None) -> Path:
+    """Return the folder of a checkpoint, fetched unless it is here as a whole."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import IncompleteSnapshotError, LocalEntryNotFoundError
+
+    fetch: Callable[..., str] = partial(
+        snapshot_download, checkpoint, revision=revision
+    )
+    # Pickles only where there is nothing else; transformers reads them without code.
+    kinds = ("*.safetensors", "*.bin")
+    try:
+        folder = Path(fetch(local_files_only=True))
+    except (LocalEntryNotFoundError, IncompleteSnapshotError):
+        pass
+    else:
+        # A download that was stopped leaves a folder without weights.
+        if any(any(folder.glob(kind)) for kind in kinds):
+            return folder
+    tell(Notice(text=f"Fetching {checkpoint} from the hub"))
+    for kind in kinds:
+        folder = Path(fetch(allow_patterns=[kind, *BESIDE_WEIGHTS]))
+        if any(folder.glob(kind)):
+            return folder
+    raise DownloadError(
+        f"'{checkpoint}' on the hub holds neither safetensors nor .bin weights."
+    )
