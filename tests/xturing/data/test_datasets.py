@@ -246,3 +246,9 @@ def test_splits_without_train_are_listed():
 def test_columns_of_different_lengths_are_refused():
     with pytest.raises(DataError, match="different lengths"):
         InstructionDataset({"instruction": ["a", "b"], "target": ["c"]})
+
+
+def test_saving_writes_nothing_to_the_terminal(tmp_path, capfd):
+    InstructionDataset(XTURING).save(tmp_path / "saved")
+    InstructionDataset(tmp_path / "saved")
+    assert capfd.readouterr() == ("", "")

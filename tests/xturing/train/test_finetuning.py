@@ -347,3 +347,9 @@ def test_a_second_run_goes_on_with_the_adapter(tiny_model, rows, tmp_path):
     tiny_model.finetuning_config().output_dir = str(tmp_path / "second")
     second = tiny_model.finetune(rows)
     assert second.loss_before == pytest.approx(first.loss_after, abs=1e-6)
+
+
+def test_a_run_writes_nothing_to_the_terminal(tiny_model, rows, capfd):
+    report = tiny_model.finetune(rows)
+    BaseModel.load(report.output_dir).generate(texts="say fox")
+    assert capfd.readouterr() == ("", "")

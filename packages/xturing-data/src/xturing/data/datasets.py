@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Self
 
 from xturing.core.errors import DataError
 from xturing.core.files import new_folder
+from xturing.data.quiet import without_progress_bars
 from xturing.data.records import Conversation, Message, Record
 from xturing.data.shapes import Kind, read_row, recognise, to_record
 from xturing.data.sources import Table, read_table
@@ -102,7 +103,7 @@ class BaseDataset:
         """
         from datasets import Dataset, DatasetDict
 
-        with new_folder(Path(path)) as draft:
+        with without_progress_bars(), new_folder(Path(path)) as draft:
             rows = Dataset.from_list(self._rows)
             DatasetDict({"train": rows}).save_to_disk(str(draft))
 

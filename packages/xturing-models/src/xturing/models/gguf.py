@@ -4,7 +4,10 @@ transformers reads GGUF in half a minute and marks the model as one that must no
 saved. The weights are dense by then, so the marks are dropped and the folder saved.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -46,10 +49,23 @@ def _convert(file: Path, folder: Path, digest: str) -> None:
         )
     tell(Notice(text=f"Converting {file.name} (once, about half a minute)"))
     with new_folder(folder, overwrite=True) as draft:
-        model, tokenizer = _read(file)
-        model.save_pretrained(draft)
-        tokenizer.save_pretrained(draft)
+        with without_progress_bars(), _silent_reader():
+            model, tokenizer = _read(file)
+            model.save_pretrained(draft)
+            tokenizer.save_pretrained(draft)
         write_json(draft / SOURCE, {"file": file.name, "sha256": digest})
+
+
+@contextmanager
+def _silent_reader() -> Iterator[None]:
+    """Keep the GGUF reader's own bar, which heeds no switch, off the terminal."""
+    reader = import_module("transformers.modeling_gguf_pytorch_utils")
+    bar = reader.tqdm
+    vars(reader)["tqdm"] = partial(bar, disable=True)
+    try:
+        yield
+    finally:
+        vars(reader)["tqdm"] = bar
 
 
 def _read(file: Path) -> tuple[Any, Any]:
@@ -58,11 +74,10 @@ def _read(file: Path) -> tuple[Any, Any]:
 
     options = {"gguf_file": file.name, "local_files_only": True}
     try:
-        with without_progress_bars():
-            tokenizer = AutoTokenizer.from_pretrained(file.parent, **options)
-            model: Any = AutoModelForCausalLM.from_pretrained(
-                file.parent, dtype=torch.float32, **options
-            )
+        tokenizer = AutoTokenizer.from_pretrained(file.parent, **options)
+        model: Any = AutoModelForCausalLM.from_pretrained(
+            file.parent, dtype=torch.float32, **options
+        )
     except (ValueError, KeyError, OSError) as error:
         raise ModelError(f"{file} cannot be read as a GGUF model: {error}") from error
     model.hf_quantizer = None

