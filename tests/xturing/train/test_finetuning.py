@@ -1,6 +1,8 @@
 import json
 import math
 import signal
+import sys
+from types import ModuleType
 
 import pytest
 import tiny
@@ -168,6 +170,35 @@ def test_more_than_a_hundred_rows_start_no_learning_rate_finder__predecessor_fau
     tiny_model.finetuning_config().max_steps = 3
     report = tiny_model.finetune(tiny.ROWS * 6)
     assert report.settings["learning_rate"] == 1e-2
+
+
+def test_deepspeed_s_optimizer_is_not_freed_while_it_is_used(
+    tiny_model, rows, monkeypatch
+):
+    """Lightning copies optimizers in passing; DeepSpeed's free their kernel at the end.
+
+    The stand-in has the one trait of the real class that matters here.
+    """
+    freed: list[bool] = []
+
+    class DeepSpeedCPUAdam(torch.optim.AdamW):
+        def __init__(self, groups, lr, adamw_mode):
+            super().__init__(groups, lr=lr)
+
+        def __del__(self):
+            freed.append(True)
+
+        def step(self, closure=None):
+            assert not freed
+            return super().step(closure)
+
+    for name in ("deepspeed", "deepspeed.ops", "deepspeed.ops.adam"):
+        monkeypatch.setitem(sys.modules, name, ModuleType(name))
+    adam = sys.modules["deepspeed.ops.adam"]
+    monkeypatch.setattr(adam, "DeepSpeedCPUAdam", DeepSpeedCPUAdam, raising=False)
+    tiny_model.finetuning_config().optimizer_name = "cpu_adam"
+    report = tiny_model.finetune(rows)
+    assert report.loss_after < report.loss_before
 
 
 def test_the_gradient_is_limited_to_max_grad_norm(tiny_full_model, rows):

@@ -76,7 +76,14 @@ def _adafactor(groups: Groups, learning_rate: float) -> torch.optim.Optimizer:
 
 def _cpu_adam(groups: Groups, learning_rate: float) -> torch.optim.Optimizer:
     adam = require("deepspeed.ops.adam", package="xturing-train", extra="deepspeed")
-    return adam.DeepSpeedCPUAdam(groups, lr=learning_rate, adamw_mode=True)
+
+    class CPUAdam(adam.DeepSpeedCPUAdam):
+        # Lightning makes passing copies of an optimizer. The end of such a copy would
+        # free the kernel's state, which the one in use still points to.
+        def __del__(self) -> None:
+            pass
+
+    return CPUAdam(groups, lr=learning_rate, adamw_mode=True)
 
 
 _OPTIMIZERS: dict[str, Callable[[Groups, float], torch.optim.Optimizer]] = {
