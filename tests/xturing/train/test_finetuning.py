@@ -19,7 +19,7 @@ from xturing.core.events import listening
 from xturing.data import TextDataset
 from xturing.models import BaseModel, GenericLoraModel
 from xturing.models.settings import FinetuningConfig
-from xturing.train import CheckpointSaved, StepEnded
+from xturing.train import CheckpointSaved, StepEnded, schedule
 from xturing.train import module as module_of_steps
 
 
@@ -384,3 +384,18 @@ def test_a_run_writes_nothing_to_the_terminal(tiny_model, rows, capfd):
     report = tiny_model.finetune(rows)
     BaseModel.load(report.output_dir).generate(texts="say fox")
     assert capfd.readouterr() == ("", "")
+
+
+def test_each_epoch_has_an_order_of_its_own(tiny_model, rows, monkeypatch):
+    planned: list[int] = []
+    real = schedule.plan_epoch
+
+    def spy(lengths, **options):
+        planned.append(options["epoch"])
+        return real(lengths, **options)
+
+    monkeypatch.setattr(schedule, "plan_epoch", spy)
+    tiny_model.finetuning_config().num_train_epochs = 3
+    tiny_model.finetune(rows)
+    # The first time is for the ledger, which books the first epoch's padding.
+    assert planned == [0, 0, 1, 2]

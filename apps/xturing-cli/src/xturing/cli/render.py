@@ -20,8 +20,8 @@ from rich.table import Table
 
 from xturing.core.events import Event, Notice, listening
 
-_console = Console(highlight=False, soft_wrap=True)
-_errors = Console(stderr=True, highlight=False, soft_wrap=True)
+_console = Console(highlight=False, soft_wrap=True, emoji=False)
+_errors = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
 
 
 def quiet_libraries() -> None:
