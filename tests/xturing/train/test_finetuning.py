@@ -2,6 +2,7 @@ import json
 import math
 import signal
 import sys
+from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -16,6 +17,7 @@ from xturing.core.errors import (
     TrainingError,
 )
 from xturing.core.events import listening
+from xturing.core.labels import IGNORE
 from xturing.data import TextDataset
 from xturing.models import BaseModel, GenericLoraModel
 from xturing.models.settings import FinetuningConfig
@@ -276,8 +278,22 @@ def test_a_loss_over_other_tokens_than_planned_is_an_error__predecessor_fault_1(
     monkeypatch.setattr(
         module_of_steps, "supervised_losses", lambda *args: real(*args)[:-1]
     )
-    # Each step waits for its last token, which never comes.
-    with pytest.raises(LedgerError, match="were to be learnt, but"):
+    with pytest.raises(LedgerError, match="Step 1 was to teach .* entered the loss"):
+        tiny_model.finetune(rows)
+
+
+def test_labels_that_are_lost_on_the_way_are_an_error__peer_theme_1(
+    tiny_model, rows, monkeypatch
+):
+    real = schedule.collate
+
+    def lose_one(examples, pad_id):
+        batch = real(examples, pad_id)
+        batch.labels[0, len(examples[0]) - 2] = IGNORE
+        return batch
+
+    monkeypatch.setattr(schedule, "collate", lose_one)
+    with pytest.raises(LedgerError, match="Nothing that this model learnt"):
         tiny_model.finetune(rows)
 
 
@@ -334,6 +350,28 @@ def test_a_row_that_is_too_long_leaves_no_folder_behind(tiny_model, rows, tmp_pa
     with pytest.raises(DataError, match="rows have more than max_length=10"):
         tiny_model.finetune(rows)
     assert not (tmp_path / "out").exists()
+
+
+def test_settings_that_do_not_fit_leave_no_folder_behind(
+    tiny_full_model, rows, tmp_path
+):
+    tiny_full_model.finetuning_config().lora_rank = 4
+    with pytest.raises(SettingsError, match="lora_rank is set"):
+        tiny_full_model.finetune(rows)
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_ledger_of_the_rows_is_there_even_if_the_run_is_stopped(tiny_model, rows):
+    def interrupt(event):
+        if isinstance(event, StepEnded):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt), listening(interrupt):
+        tiny_model.finetune(rows)
+    folder = Path(tiny_model.finetuning_config().output_dir)
+    ledger = json.loads((folder / "ledger.json").read_text())
+    assert ledger["training_rows"]["rows"] == 18
+    assert ledger["run"] is None
 
 
 def test_a_length_beyond_what_the_model_reads_is_refused(tiny_model, rows):

@@ -12,8 +12,14 @@ from xturing.models.base import BaseModel
 from xturing.models.settings import FinetuningConfig
 from xturing.train.events import TrainingStarted
 from xturing.train.recorder import Recorder
-from xturing.train.report import FinetuneReport, summarise
-from xturing.train.runner import Loggers, Run, carry_out
+from xturing.train.report import (
+    LEDGER_FILE,
+    REPORT_FILE,
+    FinetuneReport,
+    ledgers,
+    summarise,
+)
+from xturing.train.runner import Loggers, Run, carry_out, own_randomness
 from xturing.train.schedule import Epochs, plan_run
 
 
@@ -43,22 +49,24 @@ def finetune(
     epochs = Epochs(training.examples, config, model.engine.pad_id)
     padding = sum(micro.batch.padding for micro in epochs)
     training = replace(training, ledger=training.ledger.padded(padding))
-    folder.mkdir(parents=True, exist_ok=True)
+    with own_randomness(config.seed):
+        model.prepare_training()
+    # From here on, what the user gave is known to fit together.
     started = TrainingStarted(
         steps=plan.steps,
         ledger=training.ledger,
         validation_ledger=held_out.ledger if held_out else None,
         output_dir=folder,
     )
+    write_json(folder / LEDGER_FILE, ledgers(started))
     with Recorder(folder, config.logging_steps) as recorder:
         run = Run(model, config, plan, epochs, held_out, recorder, folder)
         tell(started)
         fact = carry_out(run, logger)
     report = summarise(model, config, started, recorder, fact)
-    report.run_ledger.reconcile()
     with fill_folder(folder) as draft:
-        write_json(draft / "ledger.json", report.ledgers())
-        write_json(draft / "report.json", report.as_dict())
+        write_json(draft / LEDGER_FILE, ledgers(started, report.run_ledger))
+        write_json(draft / REPORT_FILE, report.as_dict())
         model.write_to(draft)
     return report
 

@@ -9,7 +9,7 @@ import torch
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
-from xturing.core.errors import TrainingError
+from xturing.core.errors import LedgerError, TrainingError
 from xturing.models.loss import supervised_losses, trainable
 from xturing.models.settings import FinetuningConfig
 from xturing.train.events import StepEnded
@@ -49,7 +49,12 @@ class SupervisedModule(lightning.LightningModule):
             self._begin_step()
 
     def training_step(self, micro: MicroBatch, batch_idx: int) -> Tensor:
-        """Return the micro-batch's share of the step's mean loss."""
+        """Return the micro-batch's share of the step's mean loss.
+
+        Raises:
+            LedgerError: other tokens entered the loss than were to be learnt.
+            TrainingError: the loss is no number any more.
+        """
         batch = micro.batch
         losses = supervised_losses(
             self.model,
@@ -57,7 +62,13 @@ class SupervisedModule(lightning.LightningModule):
             torch.from_numpy(batch.labels).to(self.device),
             torch.from_numpy(batch.attention_mask).to(self.device),
         )
-        share = losses.sum() / micro.step_supervised
+        if len(losses) != micro.planned:
+            raise LedgerError(
+                f"Step {self.global_step + 1} was to teach {micro.planned} tokens of a "
+                f"batch, but {len(losses)} entered the loss. Nothing that this model "
+                "learnt can be trusted; please report it with the model's name."
+            )
+        share = losses.sum() / micro.step_planned
         value = share.detach().item()
         if not math.isfinite(value):
             raise TrainingError(
@@ -65,7 +76,7 @@ class SupervisedModule(lightning.LightningModule):
                 f"learning rate {self.config.learning_rate:g} is likely too high; try "
                 "a tenth of it."
             )
-        self.planned += batch.supervised
+        self.planned += micro.planned
         self.in_loss += len(losses)
         self._supervised += len(losses)
         self._tokens += int(batch.attention_mask.sum())
@@ -88,7 +99,7 @@ class SupervisedModule(lightning.LightningModule):
 
     def end_step(self, last: MicroBatch) -> StepEnded | None:
         """Return what happened in the step, if `last` was its last micro-batch."""
-        if self._supervised < last.step_supervised:
+        if self._supervised < last.step_planned:
             return None
         ended = StepEnded(
             step=self.global_step,

@@ -5,7 +5,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from xturing.core.errors import LedgerError
 from xturing.data.ledger import Ledger
 from xturing.models.base import BaseModel
 from xturing.models.loss import trainable
@@ -14,32 +13,25 @@ from xturing.train.events import TrainingStarted, Validated
 from xturing.train.recorder import Recorder
 from xturing.train.runner import Fact
 
+LEDGER_FILE = "ledger.json"
+REPORT_FILE = "report.json"
+
 
 @dataclass(frozen=True, kw_only=True)
 class RunLedger:
-    """Tokens of all steps of a run: what the plan said, and what the loss saw."""
+    """Tokens of all steps of a run: what the plan said, and what the loss saw.
+
+    Both are counted apart and compared at every micro-batch, see `SupervisedModule`.
+    """
 
     steps: int
     planned: int
-    """Learnt tokens of the examples in the steps that were taken."""
+    """Tokens that the examples in the steps were to teach."""
     in_loss: int
     """Losses that were summed up in these steps."""
     tokens: int
     """Tokens that the model read, padding not counted."""
     padding: int
-
-    def reconcile(self) -> None:
-        """Compare plan and fact.
-
-        Raises:
-            LedgerError: they differ.
-        """
-        if self.planned != self.in_loss:
-            raise LedgerError(
-                f"{self.planned} tokens were to be learnt, but {self.in_loss} entered "
-                "the loss. The model in memory should not be trusted; please report "
-                "this with the model's name and the ledger."
-            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,21 +73,24 @@ class FinetuneReport:
         """Loss of the held-out rows after training."""
         return self.validations[-1].loss if self.validations else None
 
-    def ledgers(self) -> dict[str, object]:
-        """Return all that is known of the run's tokens, for a JSON file."""
-        held_out = self.validation_ledger
-        return {
-            "training_rows": self.ledger.as_dict(),
-            "validation_rows": held_out.as_dict() if held_out else None,
-            "run": asdict(self.run_ledger),
-        }
-
     def as_dict(self) -> dict[str, object]:
         """Return the report for a JSON file; the ledgers have a file of their own."""
         values: dict[str, object] = {**asdict(self), "output_dir": str(self.output_dir)}
         for ledger in ("ledger", "validation_ledger", "run_ledger"):
             del values[ledger]
         return values
+
+
+def ledgers(
+    started: TrainingStarted, run: RunLedger | None = None
+) -> dict[str, object]:
+    """Return all that is known of a run's tokens, for a JSON file."""
+    held_out = started.validation_ledger
+    return {
+        "training_rows": started.ledger.as_dict(),
+        "validation_rows": held_out.as_dict() if held_out else None,
+        "run": asdict(run) if run else None,
+    }
 
 
 def summarise(

@@ -55,8 +55,8 @@ def carry_out(run: Run, logger: Loggers) -> Fact:
         TrainingError: the loss is no number any more.
         KeyboardInterrupt: the user stopped it; a checkpoint was written.
     """
-    with _own_randomness(run.config.seed), _quiet_lightning():
-        module = SupervisedModule(run.model.prepare_training(), run.config, run.plan)
+    with own_randomness(run.config.seed), _quiet_lightning():
+        module = SupervisedModule(run.model.engine.model, run.config, run.plan)
         watcher = Watcher(run)
         trainer = lightning.Trainer(
             accelerator=_ACCELERATORS[run.model.engine.device.name],
@@ -176,7 +176,7 @@ def _fit(trainer: lightning.Trainer, module: SupervisedModule, epochs: Epochs) -
 
 
 @contextmanager
-def _own_randomness(seed: int) -> Iterator[None]:
+def own_randomness(seed: int) -> Iterator[None]:
     """Seed dropout and first weights, and leave the caller's random state as it was."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)

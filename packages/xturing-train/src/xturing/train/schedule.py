@@ -16,8 +16,10 @@ class MicroBatch:
     """A part of an optimizer step."""
 
     batch: Batch
-    step_supervised: int
-    """Learnt tokens of the whole step, by which every part of it is weighted."""
+    planned: int
+    """Tokens that its examples are to teach."""
+    step_planned: int
+    """The same for the whole step, by which every part of it is weighted."""
 
 
 @dataclass(frozen=True)
@@ -91,10 +93,9 @@ class Epochs:
             epoch=self._epoch,
         )
         for step in steps:
-            batches = [
-                collate([self._examples[index] for index in rows], self._pad_id)
-                for rows in step.micro_batches
+            parts = [
+                [self._examples[index] for index in rows] for rows in step.micro_batches
             ]
-            supervised = sum(batch.supervised for batch in batches)
-            for batch in batches:
-                yield MicroBatch(batch, supervised)
+            planned = [sum(example.supervised for example in part) for part in parts]
+            for part, tokens in zip(parts, planned, strict=True):
+                yield MicroBatch(collate(part, self._pad_id), tokens, sum(planned))
