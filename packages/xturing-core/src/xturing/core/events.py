@@ -22,15 +22,6 @@ class Notice(Event):
     text: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class Progress(Event):
-    """How far a countable piece of work has come."""
-
-    task: str
-    done: int
-    total: int
-
-
 Listener = Callable[[Event], None]
 
 _listeners: ContextVar[tuple[Listener, ...]] = ContextVar("listeners", default=())

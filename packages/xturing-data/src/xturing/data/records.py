@@ -31,11 +31,6 @@ class Conversation:
         )
         return self.messages[:last]
 
-    @property
-    def answer(self) -> str:
-        """The assistant's last words."""
-        return self.messages[len(self.prompt)].content
-
 
 @dataclass(frozen=True)
 class Document:
