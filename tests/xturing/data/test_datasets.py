@@ -197,6 +197,10 @@ BAD_CHATS = {
     "no content": ([{"role": "user"}], "message 1 has no field 'content'"),
     "empty content": ([message(content="")], "message 1, field 'content' is empty"),
     "no answer": ([message()], "no message of the assistant"),
+    "an answer to nothing": (
+        [{"role": "assistant", "content": "x"}],
+        "message 1 is the assistant's",
+    ),
     "no messages": ([], "not a list"),
     "a string": ("hello", "not a list"),
     "tool calls": ([message(tool_calls=[1])], "'tool_calls', which would be lost"),

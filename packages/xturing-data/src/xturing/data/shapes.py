@@ -148,6 +148,11 @@ def _messages(row: Row, place: str) -> list[dict[str, str]]:
             raise DataError(f"{where} has 'tool_calls', which would be lost.")
         content = _string(turn, "content", where)
         messages.append({"role": role, "content": _filled(content, "content", where)})
+    if messages[0]["role"] == "assistant":
+        raise DataError(
+            f"{place}, message 1 is the assistant's, so it answers nothing. Begin with "
+            "what the user or the system said."
+        )
     if not any(message["role"] == "assistant" for message in messages):
         raise DataError(
             f"{place} has no message of the assistant, so there is nothing to learn."
