@@ -148,6 +148,11 @@ def test_the_end_of_turn_stops_even_if_it_is_not_the_end_of_text():
     assert stop_ids(tokenizer) == [0, 2]
 
 
+def test_an_end_of_turn_is_found_whatever_letters_it_holds__peer_theme_2():
+    template = tiny.CHATML.replace("<|im_end|>", "<|endoftext|>")
+    assert stop_ids(tiny.tokenizer(template)) == [0, 2]
+
+
 def reference_contrastive_search(model, ids, *, candidates, alpha, steps):
     """Return what contrastive search writes, by the paper's formula and no cache."""
     ids = list(ids)

@@ -210,6 +210,13 @@ def test_a_changed_chat_template_is_refused__peer_theme_4(saved_lora):
         BaseModel.load(saved_lora[1])
 
 
+def test_a_template_that_differs_beyond_the_golden_prompts_is_refused(saved_lora):
+    file = saved_lora[1] / "chat_template.jinja"
+    file.write_text("{% if messages | length > 9 %}?{% endif %}" + file.read_text())
+    with pytest.raises(ModelError, match="chat template is not the one"):
+        BaseModel.load(saved_lora[1])
+
+
 def test_an_adapter_whose_base_has_moved_says_how_to_name_it(tiny_folder, tmp_path):
     base = shutil.copytree(tiny_folder, tmp_path / "base")
     GenericLoraModel(base).save(tmp_path / "adapter")

@@ -56,7 +56,8 @@ def prompt_ids(tokenizer: Any, messages: Sequence[dict[str, str]]) -> list[int]:
 def stop_ids(tokenizer: Any) -> list[int]:
     """Return the ids that end an answer: the end-of-text and end-of-turn tokens."""
     stops = {tokenizer.eos_token_id} - {None}
-    word = "x"
+    # No end token is likely to hold this word.
+    word = "zebra"
     messages = [*GOLDEN[0], {"role": "assistant", "content": word}]
     text = tokenizer.apply_chat_template(messages, tokenize=False)
     after = text[text.rindex(word) + len(word) :]
@@ -67,9 +68,8 @@ def stop_ids(tokenizer: Any) -> list[int]:
 
 def fingerprint(tokenizer: Any) -> dict[str, object]:
     """Return the template's hash and what it makes of the golden conversations."""
-    template = tokenizer.chat_template or ""
     return {
-        "sha256": hashlib.sha256(str(template).encode()).hexdigest(),
+        "sha256": _hash(tokenizer),
         "golden": [_golden(tokenizer, messages) for messages in GOLDEN],
     }
 
@@ -89,6 +89,15 @@ def verify(tokenizer: Any, saved: dict[str, Any]) -> None:
                 f"of {len(golden['ids'])}). The tokenizer files or the chat template "
                 "were changed; put the saved ones back."
             )
+    if _hash(tokenizer) != saved["sha256"]:
+        raise ModelError(
+            "The chat template is not the one that the model was saved with, though it "
+            "writes short conversations alike. Put the saved one back."
+        )
+
+
+def _hash(tokenizer: Any) -> str:
+    return hashlib.sha256(str(tokenizer.chat_template).encode()).hexdigest()
 
 
 def _golden(tokenizer: Any, messages: list[dict[str, str]]) -> dict[str, Any]:
