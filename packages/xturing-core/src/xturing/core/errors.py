@@ -6,6 +6,7 @@
     ├── MissingDependencyError  an optional library is missing (also an ImportError)
     ├── DataError               a file, row or field cannot be used
     ├── ModelError              a model's folder, weights or template cannot be used
+    │   └── QuantizationError   weights cannot be quantized, or quantized ones be used
     ├── DownloadError           weights could not be fetched
     ├── OutputError             a folder to write to is in use
     └── TrainingError           training cannot start or go on
@@ -42,6 +43,10 @@ class DataError(XTuringError):
 
 class ModelError(XTuringError):
     """A model's folder, weights or template cannot be used."""
+
+
+class QuantizationError(ModelError):
+    """Weights cannot be quantized so, or quantized ones cannot be used."""
 
 
 class DownloadError(XTuringError):

@@ -1,0 +1,84 @@
+"""The torchao backend: int8 weights, as tensors of torchao's own kind."""
+
+from collections.abc import Mapping
+from importlib.util import find_spec
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from xturing.core.errors import QuantizationError
+from xturing.core.extras import require
+from xturing.quant.backend import dense, missing
+from xturing.quant.plan import Target
+from xturing.quant.schemes import Scheme
+
+
+class TorchAO:
+    """Linear layers whose weight is a tensor of torchao."""
+
+    name = "torchao"
+
+    def refusal(self, scheme: Scheme, device: torch.device) -> str | None:
+        """Return why it cannot keep weights in a scheme on a device, if it cannot."""
+        if scheme.name != "int8":
+            return "only its int8 can be trained on and saved without a GPU"
+        return missing("torchao", find_spec("torchao") is not None, self.name)
+
+    def quantize(
+        self, target: Target, scheme: Scheme, group_size: int | None
+    ) -> nn.Module:
+        """Return a linear layer with the target's weight as torchao keeps it."""
+        if not isinstance(target.module, nn.Linear):
+            raise QuantizationError(
+                f"'{target.name}' is a {type(target.module).__name__}, and torchao "
+                "keeps plain linear layers only. Use the native backend, or skip it."
+            )
+        quantization = _library()
+        grain = quantization.PerGroup(group_size) if group_size else None
+        options = {} if grain is None else {"granularity": grain}
+        layer = dense(target.module, target.module.weight.detach().float())
+        config = quantization.Int8WeightOnlyConfig(**options)
+        quantization.quantize_(layer, config, filter_fn=lambda *_: True)
+        layer.weight.requires_grad_(False)
+        return layer
+
+    def holds(self, module: nn.Module) -> bool:
+        """Tell whether a module's weight is a tensor of torchao."""
+        weight = module._parameters.get("weight")  # noqa: SLF001
+        return weight is not None and type(weight).__module__.startswith("torchao.")
+
+    def dequantize(self, module: nn.Module) -> nn.Module:
+        """Return a linear layer with the dequantized weight."""
+        assert isinstance(module, nn.Linear)  # noqa: S101  # as all its layers are
+        weight: Any = module.weight
+        return dense(module, weight.dequantize().float())
+
+    def tensors(self, module: nn.Module) -> dict[str, Tensor]:
+        """Return the tensors that torchao's one is made of."""
+        weight: Any = module.weight
+        return {"qdata": weight.qdata, "scale": weight.scale}
+
+    def rebuild(
+        self,
+        target: Target,
+        scheme: Scheme,
+        group_size: int | None,
+        tensors: Mapping[str, Tensor],
+    ) -> nn.Module:
+        """Return a linear layer from what `tensors` gave."""
+        kind = _library().Int8Tensor
+        codes, scale = tensors["qdata"], tensors["scale"]
+        block = [1, codes.shape[1] // (scale.numel() // codes.shape[0])]
+        weight = kind(codes, scale, block, torch.float32)
+        assert isinstance(target.module, nn.Linear)  # noqa: S101  # or `quantize` refused
+        layer = dense(target.module, torch.empty(codes.shape, device="meta"))
+        layer.weight = nn.Parameter(weight, requires_grad=False)
+        return layer
+
+
+BACKEND = TorchAO()
+
+
+def _library() -> Any:
+    return require("torchao.quantization", package="xturing-quant", extra="torchao")

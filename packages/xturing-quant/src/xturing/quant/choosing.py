@@ -1,0 +1,65 @@
+"""Which backend is taken when none is named, and why."""
+
+from dataclasses import dataclass
+
+import torch
+
+from xturing.core.errors import QuantizationError
+from xturing.quant.backend import BACKENDS, Backend
+from xturing.quant.schemes import Scheme
+
+# The order on each kind of device, measured on CPUs by `tools/bench/quant.py` and on
+# GPUs taken from what the libraries are made for. A scheme's fidelity is the same
+# wherever it is kept, so speed decides.
+ON_CPU = (
+    ("native", "its packed kernels decode fastest on CPUs, and it trains"),
+    ("torchao", "no packed CPU kernels"),
+    ("bitsandbytes", "decodes more slowly on CPUs"),
+)
+ON_GPU = (
+    ("bitsandbytes", "it has fused GPU kernels and trains"),
+    ("native", "it dequantizes for every product, which works on every device"),
+    ("torchao", "compiled, it has GPU kernels"),
+)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A backend, and why it was taken."""
+
+    backend: Backend
+    reason: str
+
+
+def choose(name: str, scheme: Scheme, device: torch.device) -> Choice:
+    """Return the backend to keep a scheme's weights in on a device.
+
+    Raises:
+        UnknownNameError: there is no backend of that name.
+        QuantizationError: it cannot do that; the message lists those that can, and why
+            the others cannot.
+    """
+    if name != "auto":
+        backend = BACKENDS[name]
+        reason = backend.refusal(scheme, device)
+        if reason is None:
+            return Choice(backend, "it was asked for")
+        raise QuantizationError(
+            f"The backend '{name}' cannot keep {scheme.name} weights on {device.type}: "
+            f"{reason}. {_survey(scheme, device)}"
+        )
+    for candidate, why in ON_CPU if device.type == "cpu" else ON_GPU:
+        if BACKENDS[candidate].refusal(scheme, device) is None:
+            return Choice(BACKENDS[candidate], why)
+    raise QuantizationError(
+        f"No backend can keep {scheme.name} weights on {device.type}. "
+        f"{_survey(scheme, device)}"
+    )
+
+
+def _survey(scheme: Scheme, device: torch.device) -> str:
+    refusals = {name: BACKENDS[name].refusal(scheme, device) for name in BACKENDS}
+    able = [name for name, refusal in refusals.items() if refusal is None]
+    unable = [f"{name}: {why}" for name, why in refusals.items() if why is not None]
+    can = f"These can: {', '.join(able)}. " if able else ""
+    return f"{can}These cannot: {'; '.join(unable)}."
