@@ -14,15 +14,15 @@ def models(context: typer.Context) -> None:
         return
     from xturing.models import Variant, families
 
-    names: dict[str, list[str]] = {}
-    for variant in Variant.all():
-        names.setdefault(variant.family.name, []).append(variant.name)
     rows = []
     for name, family in families().items():
         where = family.checkpoint or "any: --weights FOLDER_OR_ID"
-        rows.append([", ".join(names[name]), where, family.licence or ""])
+        rows.append([", ".join([name, *family.aliases]), where, family.licence or ""])
     render.table(["names", "checkpoint", "licence"], rows)
+    spelt = (variant.spelt("") for variant in Variant.all())
+    endings = dict.fromkeys(f"_{ending}" for ending in spelt if ending)
     render.say()
+    render.say(f"Each name may end in {', '.join(endings)}.")
     render.say("`xturing models explain NAME` shows a model's settings.")
 
 

@@ -10,7 +10,22 @@ from xturing.core.lazy import exports
 if TYPE_CHECKING:
     from xturing.models.base import BaseModel, open_model
     from xturing.models.family import Family, families
-    from xturing.models.generic import GenericLoraModel, GenericModel
+    from xturing.models.generic import (
+        GenericInt1Model,
+        GenericInt2Model,
+        GenericInt3Model,
+        GenericInt4Model,
+        GenericInt8Model,
+        GenericKbitModel,
+        GenericLoraInt1Model,
+        GenericLoraInt2Model,
+        GenericLoraInt3Model,
+        GenericLoraInt4Model,
+        GenericLoraInt8Model,
+        GenericLoraKbitModel,
+        GenericLoraModel,
+        GenericModel,
+    )
     from xturing.models.settings import FinetuningConfig, GenerationConfig
     from xturing.models.variant import Variant
 
@@ -19,6 +34,18 @@ __all__ = [
     "Family",
     "FinetuningConfig",
     "GenerationConfig",
+    "GenericInt1Model",
+    "GenericInt2Model",
+    "GenericInt3Model",
+    "GenericInt4Model",
+    "GenericInt8Model",
+    "GenericKbitModel",
+    "GenericLoraInt1Model",
+    "GenericLoraInt2Model",
+    "GenericLoraInt3Model",
+    "GenericLoraInt4Model",
+    "GenericLoraInt8Model",
+    "GenericLoraKbitModel",
     "GenericLoraModel",
     "GenericModel",
     "Variant",
@@ -32,11 +59,10 @@ _exported = exports(
     Family="family",
     FinetuningConfig="settings",
     GenerationConfig="settings",
-    GenericLoraModel="generic",
-    GenericModel="generic",
     Variant="variant",
     families="family",
     open_model="base",
+    **{name: "generic" for name in __all__ if name.startswith("Generic")},
 )
 
 

@@ -118,7 +118,7 @@ class BaseModel:
         Raises:
             SettingsError: the name is taken.
         """
-        if name in {variant.name for variant in Variant.all()}:
+        if Variant.find(name) is not None:
             raise SettingsError(f"'{name}' is a model already; choose another name.")
         MODELS.add(name, factory)
 

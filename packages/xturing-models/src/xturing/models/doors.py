@@ -9,10 +9,10 @@ from xturing.models.variant import Variant
 
 def door(class_name: str) -> type[BaseModel] | None:
     """Return a class whose call creates the variant of that class name, if any."""
-    for variant in Variant.all():
-        if variant.class_name == class_name and variant.family.checkpoint is not None:
-            return _class(variant)
-    return None
+    variant = Variant.of_class(class_name)
+    if variant is None or variant.family.checkpoint is None:
+        return None
+    return _class(variant)
 
 
 def _class(variant: Variant) -> type[BaseModel]:

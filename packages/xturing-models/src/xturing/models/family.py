@@ -1,4 +1,4 @@
-"""Model families: one YAML file each, read when first asked for.
+"""Model families: one YAML file an architecture, a row a size, read when asked for.
 
 Nothing here imports torch, so names, defaults and help load at once.
 """
@@ -16,6 +16,9 @@ from xturing.core.registry import Registry
 
 AdapterName = Literal["none", "lora"]
 Decoding = Literal["greedy", "nucleus", "contrastive"]
+TuningKey = Literal["all", "none", "lora", "int8", "kbit", "lora_int8", "lora_kbit"]
+OWN = ("checkpoint", "wheel", "aliases")
+"""What the sizes of a family do not share."""
 
 
 class Wheel(BaseModel):
@@ -39,14 +42,18 @@ class SpecialTokens(BaseModel):
 
 
 class Family(BaseModel):
-    """What is known of a model family."""
+    """What is known of a model family, in one size."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str
-    """What users write: the name of the file."""
+    """What users write: the name of the file, and of the size if there are more."""
     title: str
     """The family's name as part of a Python class name."""
+    aliases: tuple[str, ...] = ()
+    """Other names that answer to it, in all variants."""
+    file: str | None = None
+    """The name of the file it was read from; a plug-in's has none."""
     checkpoint: str | None = None
     """Hub id of the weights; None where the user has to name them."""
     wheel: Wheel | None = None
@@ -55,16 +62,17 @@ class Family(BaseModel):
     """The weights' licence, or how to get access to them."""
     lora_targets: Literal["all-linear"] | tuple[str, ...] = "all-linear"
     """Names of the layers that LoRA adapts."""
-    adapters: tuple[AdapterName, ...] = ("none", "lora")
-    """Adapters that the architecture can take."""
     chat_template: str = "plain"
     """Template for tokenizers that have none: a file in `templates`."""
     tokens: SpecialTokens | None = None
     decoding: Decoding = "greedy"
     """How the family writes unless told otherwise."""
+    quantized_decoding: Decoding | None = None
+    """How its quantized variants write, if not as their scheme says."""
     max_new_tokens: int = 256
-    tuning: dict[Literal["all", AdapterName], dict[str, Any]] = {}
-    """Fine-tuning defaults, for all variants and for those with an adapter."""
+    tuning: dict[TuningKey, dict[str, Any]] = {}
+    """Fine-tuning defaults: for all variants, for the plain one (`none`), or for those
+    with an adapter, a scheme or both. What names more of a variant goes before."""
 
 
 @cache
@@ -73,17 +81,30 @@ def families() -> Registry[Family]:
 
     A plug-in's entry point in the group `xturing.families` is a `Family`.
     """
+    known = {family.name: family for family in bundled()}
+    return Registry("model family", "xturing.families", known)
+
+
+@cache
+def bundled() -> tuple[Family, ...]:
+    """Return the families that come with this package."""
     folder = files("xturing.models") / "families"
-    rows = [file for file in folder.iterdir() if file.name.endswith(".yaml")]
-    known = [_read(file) for file in sorted(rows, key=lambda file: file.name)]
-    return Registry(
-        "model family", "xturing.families", {family.name: family for family in known}
-    )
+    found = [file for file in folder.iterdir() if file.name.endswith(".yaml")]
+    ordered = sorted(found, key=lambda file: file.name)
+    return tuple(family for file in ordered for family in _read(file))
 
 
-def _read(file: Traversable) -> Family:
-    values = yaml.safe_load(file.read_text(encoding="utf-8"))
+def _read(file: Traversable) -> list[Family]:
+    """Return a family in all its sizes: the file's own, if it has one, comes first."""
+    stem = file.name.removesuffix(".yaml")
+    own = {"name": stem, "file": stem, **yaml.safe_load(file.read_text("utf-8"))}
+    sizes = own.pop("sizes", {})
+    shared = {field: own[field] for field in own if field not in OWN}
+    rows = [own] if "checkpoint" in own or not sizes else []
+    for size, row in sizes.items():
+        name = {"name": f"{stem}_{size}", "title": own["title"] + size.upper()}
+        rows.append(shared | name | row)
     try:
-        return Family(name=file.name.removesuffix(".yaml"), **values)
+        return [Family(**row) for row in rows]
     except ValidationError as error:
         raise SettingsError(f"The family file {file.name} is wrong: {error}") from None

@@ -4,34 +4,58 @@ Low-rank updates beside frozen weights: x -> W x + (alpha / rank) B A x
 (Hu et al. 2021, arXiv 2106.09685).
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 from xturing.core.errors import ModelError, SettingsError
 from xturing.core.settings import DEFAULT
 from xturing.models.settings import FinetuningConfig
 
+PEFT_INITS: dict[str, Any] = {
+    "default": True,
+    "gaussian": "gaussian",
+    "pissa": "pissa",
+    "olora": "olora",
+}
+"""What peft calls the starts of an adapter."""
+
 
 def attach(model: Any, config: FinetuningConfig) -> Any:
     """Return the model with a fresh adapter; the rest of it is frozen.
 
     Raises:
-        ModelError: no layer has the name of a target; the message lists those there
-        are.
+        ModelError: no layer has the name of a target or fits a pattern; the message
+            lists those there are.
+        SettingsError: the adapter cannot start as `lora_init` says.
     """
     from peft import LoraConfig, TaskType, get_peft_model
 
     targets = config.lora_targets
     adapted = _adapted(model, targets)
+    # GPT-2 keeps its weights transposed.
+    transposed = all(type(layer).__name__ == "Conv1D" for layer in adapted.values())
+    _refuse_start(config, transposed=transposed)
+    for setting in ("lora_rank_pattern", "lora_alpha_pattern"):
+        _refuse_idle(setting, getattr(config, setting), adapted)
     peft_config = LoraConfig(
         task_type=TaskType.CAUSAL_LM,
         r=config.lora_rank,
         lora_alpha=config.lora_alpha,  # type: ignore[arg-type]  # a float works
         lora_dropout=config.lora_dropout,
         target_modules=targets if isinstance(targets, str) else list(targets),
-        # GPT-2 keeps its weights transposed.
-        fan_in_fan_out=all(type(layer).__name__ == "Conv1D" for layer in adapted),
+        fan_in_fan_out=transposed,
+        use_rslora=config.lora_rslora,
+        use_dora=config.lora_dora,
+        init_lora_weights=PEFT_INITS[config.lora_init],
+        rank_pattern=dict(config.lora_rank_pattern),
+        alpha_pattern=dict(config.lora_alpha_pattern),
     )
-    return get_peft_model(model, peft_config)
+    try:
+        return get_peft_model(model, peft_config)
+    except ValueError as error:
+        raise ModelError(
+            f"{type(model).__name__} cannot be adapted so: {error}"
+        ) from error
 
 
 def open_adapter(model: Any, folder: str) -> Any:
@@ -58,6 +82,11 @@ def refuse_other(model: Any, config: FinetuningConfig) -> None:
         "lora_rank": (config.lora_rank, own.r),
         "lora_alpha": (config.lora_alpha, own.lora_alpha),
         "lora_dropout": (config.lora_dropout, own.lora_dropout),
+        "lora_rslora": (config.lora_rslora, own.use_rslora),
+        "lora_dora": (config.lora_dora, own.use_dora),
+        "lora_init": (config.lora_init, _init(own)),
+        "lora_rank_pattern": (config.lora_rank_pattern, own.rank_pattern),
+        "lora_alpha_pattern": (config.lora_alpha_pattern, own.alpha_pattern),
     }
     if not isinstance(config.lora_targets, str):
         targets = set(config.lora_targets), set(own.target_modules)
@@ -85,7 +114,42 @@ def refuse_unused(config: FinetuningConfig, family: str, *, passive: str) -> Non
             )
 
 
-def _adapted(model: Any, targets: "str | tuple[str, ...]") -> list[Any]:
+def _refuse_start(config: FinetuningConfig, *, transposed: bool) -> None:
+    if config.lora_init == "loftq":
+        raise SettingsError(
+            "lora_init is 'loftq', which starts from the error of quantized weights, "
+            "but these are whole. Use a variant such as 'llama_lora_int4', or another "
+            "lora_init."
+        )
+    if config.lora_init == "olora" and transposed:
+        raise SettingsError(
+            "lora_init is 'olora', which cannot be used on transposed weights such as "
+            "GPT-2's. Use 'pissa'."
+        )
+
+
+def _refuse_idle(
+    setting: str, pattern: Mapping[str, float], adapted: Mapping[str, Any]
+) -> None:
+    """Raise `ModelError` if a layer's own rank or alpha is for no adapted layer."""
+    from peft.utils.other import get_pattern_key
+
+    for key in pattern:
+        if not any(get_pattern_key([key], name) == key for name in adapted):
+            raise ModelError(
+                f"{setting} has '{key}', but no adapted layer is called so. They are "
+                f"{', '.join(_kinds(adapted))}."
+            )
+
+
+def _init(own: Any) -> str:
+    """Return a peft adapter's start as our settings call it."""
+    names = {there: name for name, there in PEFT_INITS.items()}
+    return names.get(own.init_lora_weights, str(own.init_lora_weights))
+
+
+def _adapted(model: Any, targets: "str | tuple[str, ...]") -> dict[str, Any]:
+    """Return the layers that the targets stand for, by their full names."""
     from torch.nn import Linear
     from transformers.pytorch_utils import Conv1D
 
@@ -96,8 +160,8 @@ def _adapted(model: Any, targets: "str | tuple[str, ...]") -> list[Any]:
         if isinstance(layer, Linear | Conv1D) and layer is not head
     }
     if isinstance(targets, str):
-        return list(linear.values())
-    kinds = sorted({name.rpartition(".")[2] for name in linear})
+        return linear
+    kinds = _kinds(linear)
     for target in targets:
         if target not in kinds:
             raise ModelError(
@@ -105,6 +169,13 @@ def _adapted(model: Any, targets: "str | tuple[str, ...]") -> list[Any]:
                 f"layers are {', '.join(kinds)}; set lora_targets to some of these, or "
                 "to 'all-linear'."
             )
-    return [
-        layer for name, layer in linear.items() if name.rpartition(".")[2] in targets
-    ]
+    return {
+        name: layer
+        for name, layer in linear.items()
+        if name.rpartition(".")[2] in targets
+    }
+
+
+def _kinds(layers: Mapping[str, Any]) -> list[str]:
+    """Return the last parts of the layers' names, each once."""
+    return sorted({name.rpartition(".")[2] for name in layers})

@@ -61,6 +61,21 @@ class FinetuningConfig(Settings):
     """Inner size of the LoRA matrices."""
     lora_alpha: Annotated[float, Field(gt=0)] = 16
     """The adapter's output is scaled by alpha / rank."""
+    lora_rslora: bool = False
+    """Scale by alpha / sqrt(rank) instead, which holds up at high ranks
+    (arXiv 2312.03732)."""
+    lora_dora: bool = False
+    """Learn the length of each row of weights beside its direction (arXiv
+    2402.09353)."""
+    lora_init: Literal["default", "gaussian", "pissa", "olora", "loftq"] = "default"
+    """What the adapter starts from: nothing (default, gaussian), the main parts of the
+    weights (pissa, olora), or the error of their quantization (loftq)."""
+    lora_rank_pattern: dict[str, Positive] = Field(default_factory=dict)
+    """Ranks of layers that get another one, by name or a regular expression for it."""
+    lora_alpha_pattern: dict[str, Annotated[float, Field(gt=0)]] = Field(
+        default_factory=dict
+    )
+    """Alphas of layers that get another one, by name or a regular expression for it."""
     lora_dropout: Fraction = 0.05
     """Share of the adapter's inputs that is dropped while training."""
     lora_targets: Literal["all-linear"] | tuple[str, ...] = "all-linear"
