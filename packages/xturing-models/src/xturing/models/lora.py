@@ -4,11 +4,14 @@ Low-rank updates beside frozen weights: x -> W x + (alpha / rank) B A x
 (Hu et al. 2021, arXiv 2106.09685).
 """
 
+from pathlib import Path
 from typing import Any
 
 from xturing.core.errors import ModelError, SettingsError
 from xturing.core.settings import DEFAULT
+from xturing.models import legacy
 from xturing.models.settings import FinetuningConfig
+from xturing.models.weights import ADAPTER, refuse_broken
 
 
 def attach(model: Any, config: FinetuningConfig) -> Any:
@@ -34,16 +37,37 @@ def attach(model: Any, config: FinetuningConfig) -> Any:
     return get_peft_model(model, peft_config)
 
 
-def open_adapter(model: Any, folder: str) -> Any:
-    """Return the model with a saved adapter that can be trained on."""
+def open_adapter(model: Any, folder: Path) -> Any:
+    """Return the model with a saved adapter that can be trained on.
+
+    Raises:
+        ModelError: the adapter is broken, or does not fit the model.
+    """
     from peft import PeftModel
 
+    refuse_broken(folder, ADAPTER)
+    old = legacy.read_adapter(folder)
+    if old is not None:
+        return legacy.attach(model, old)
     try:
-        return PeftModel.from_pretrained(model, folder, is_trainable=True)
+        return PeftModel.from_pretrained(model, str(folder), is_trainable=True)
     except (OSError, ValueError, RuntimeError) as error:
         raise ModelError(
             f"The adapter in {folder} does not fit its base model: {error}"
         ) from error
+
+
+def settings(model: Any) -> dict[str, object]:
+    """Return the settings that a model's adapter was made with."""
+    own = model.peft_config["default"]
+    values: dict[str, object] = {
+        "lora_rank": own.r,
+        "lora_alpha": own.lora_alpha,
+        "lora_dropout": own.lora_dropout,
+    }
+    if not isinstance(own.target_modules, str):
+        values["lora_targets"] = tuple(sorted(own.target_modules))
+    return values
 
 
 def is_adapted(model: Any) -> bool:
