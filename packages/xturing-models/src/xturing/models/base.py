@@ -9,6 +9,7 @@ from xturing.core.errors import MissingDependencyError, ModelError, SettingsErro
 from xturing.core.files import new_folder, write_json
 from xturing.core.registry import Registry
 from xturing.core.settings import Layer, Settings
+from xturing.models import legacy
 from xturing.models.device import default_device
 from xturing.models.folders import CARD_FILE, SCHEMA_VERSION, Card
 from xturing.models.opening import Opening, by_name, from_folder
@@ -68,7 +69,7 @@ class BaseModel:
     def _adopt(self, opening: Opening) -> None:
         """Load what an opening leads to, and take on its settings."""
         from xturing.models.checkpoint import open_checkpoint
-        from xturing.models.lora import open_adapter
+        from xturing.models.lora import open_adapter, settings
         from xturing.models.template import verify
 
         self.variant = opening.variant
@@ -84,21 +85,25 @@ class BaseModel:
             trust_remote_code=opening.trust_remote_code,
         )
         if opening.adapter is not None:
-            self.engine.model = open_adapter(self.engine.model, str(opening.adapter))
+            self.engine.model = open_adapter(self.engine.model, opening.adapter)
             self.engine.model.eval()
+            made_with = Layer(source=SAVED, values=settings(self.engine.model))
+            self.configure(finetuning=made_with)
         if opening.card is not None:
             self._restore(opening.card)
         if opening.card is not None and opening.card.template:
             verify(self.engine.tokenizer, opening.card.template)
 
     def _restore(self, card: Card) -> None:
-        # Where a run was written is no property of its model. The predecessor's files
-        # may hold settings that are gone.
-        tuning = dict(card.finetuning_config)
+        tuning, writing = dict(card.finetuning_config), card.generation_config
+        # Where a run was written is no property of its model.
         tuning.pop("output_dir", None)
+        if card.is_legacy:
+            tuning = legacy.accepted(FinetuningConfig, tuning)
+            writing = legacy.accepted(GenerationConfig, writing)
         self.configure(
             finetuning=_known(FinetuningConfig, tuning),
-            generation=_known(GenerationConfig, card.generation_config),
+            generation=_known(GenerationConfig, writing),
         )
 
     @classmethod

@@ -10,6 +10,7 @@ from xturing.models.device import Device
 from xturing.models.family import SpecialTokens
 from xturing.models.hub import Location
 from xturing.models.quiet import without_progress_bars
+from xturing.models.weights import MODEL, refuse_broken
 
 
 @dataclass
@@ -54,6 +55,7 @@ def open_checkpoint(
     """
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
+    refuse_broken(location.folder, MODEL)
     options = {"local_files_only": True, "trust_remote_code": trust_remote_code}
     folder = tokenizer_folder or location.folder
     try:

@@ -35,6 +35,8 @@ class Card(BaseModel):
 
     schema_version: int = 0
     model_name: str
+    engine_name: str | None = None
+    """Hub id or path of the base, where the predecessor wrote it."""
     base: Base | None = None
     finetuning_config: dict[str, Any] = {}
     generation_config: dict[str, Any] = {}
@@ -42,6 +44,11 @@ class Card(BaseModel):
     """The chat template's hash and golden prompts."""
     quantization: dict[str, Any] | None = None
     trust_remote_code: bool = False
+
+    @property
+    def is_legacy(self) -> bool:
+        """Whether the predecessor wrote it."""
+        return self.schema_version == 0
 
 
 @dataclass(frozen=True)

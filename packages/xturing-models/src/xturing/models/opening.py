@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from xturing.core.errors import ModelError
+from xturing.models import legacy
 from xturing.models.folders import Base, Card, Folder, adapter_base, read_folder
 from xturing.models.hub import Location, locate, locate_family
 from xturing.models.variant import Variant
@@ -46,6 +47,11 @@ def by_name(
         DownloadError: they are not here and cannot be fetched.
     """
     variant = Variant.parse(name)
+    if weights and legacy.adapter_file(Path(weights).expanduser()):
+        raise ModelError(
+            f"{weights} holds an adapter of xTuring 0.1 beside its weights. Open both "
+            f"with BaseModel.load('{weights}')."
+        )
     location = locate(weights) if weights else locate_family(variant.family)
     return Opening(
         variant=variant,
@@ -64,23 +70,33 @@ def from_folder(path: Path, base: str | None) -> Opening:
     """
     folder = read_folder(path)
     card = folder.card
-    unnamed = "generic_lora" if folder.has_adapter else "generic"
-    variant = Variant.parse(card.model_name if card else unnamed)
+    has_adapter = folder.has_adapter or legacy.adapter_file(path) is not None
+    variant = _variant(card, has_adapter)
     location = Location(path, str(path))
     origin = card.base if card else None
-    if folder.has_adapter:
+    if has_adapter:
         location = _adapter_location(folder, variant, base)
         origin = _base(location)
+    elif card and card.engine_name and origin is None:
+        origin = Base(checkpoint=card.engine_name)
     return Opening(
         variant=variant,
         location=location,
         base=origin or _base(location),
-        adapter=path if folder.has_adapter else None,
+        adapter=path if has_adapter else None,
         tokenizer=path if (path / "tokenizer_config.json").is_file() else None,
         card=card,
         chat_template=variant.family.chat_template,
         trust_remote_code=card.trust_remote_code if card else False,
     )
+
+
+def _variant(card: Card | None, has_adapter: bool) -> Variant:
+    if card is None:
+        return Variant.parse("generic_lora" if has_adapter else "generic")
+    if card.is_legacy and has_adapter:
+        return legacy.variant(card.model_name)
+    return Variant.parse(card.model_name)
 
 
 def _base(location: Location) -> Base:
@@ -90,6 +106,8 @@ def _base(location: Location) -> Base:
 def _adapter_location(folder: Folder, variant: Variant, base: str | None) -> Location:
     if base is not None:
         return locate(base)
+    if legacy.adapter_file(folder.path) is not None:
+        return _legacy_location(folder, variant)
     if folder.card is None or folder.card.base is None:
         return locate(adapter_base(folder.path))
     wanted = folder.card.base
@@ -111,3 +129,17 @@ def _adapter_location(folder: Folder, variant: Variant, base: str | None) -> Loc
             "one: BaseModel.load(path, base='<folder>')."
         )
     return location
+
+
+def _legacy_location(folder: Folder, variant: Variant) -> Location:
+    """Return where the base of an adapter of 0.1 is: most often in the same folder."""
+    if legacy.holds_base(folder.path):
+        return locate(folder.path)
+    named = legacy.read_config(folder.path).get("base_model_name_or_path")
+    if named and Path(named).is_absolute() and Path(named).is_dir():
+        return locate(named)
+    if variant.family.checkpoint is not None:
+        return locate_family(variant.family)
+    if folder.card is not None and folder.card.engine_name:
+        return locate(folder.card.engine_name)
+    return locate(adapter_base(folder.path))
