@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, Self, overload
 
 from xturing.core.errors import MissingDependencyError, ModelError, SettingsError
-from xturing.core.files import new_folder, write_json
+from xturing.core.files import new_folder, sha256, write_json
 from xturing.core.registry import Registry
 from xturing.core.settings import Layer, Settings
 from xturing.models import legacy
 from xturing.models.device import default_device
-from xturing.models.folders import CARD_FILE, SCHEMA_VERSION, Card
+from xturing.models.folders import CARD_FILE, SCHEMA_VERSION, Card, weight_files
 from xturing.models.opening import Opening, by_name, from_folder
 from xturing.models.settings import FinetuningConfig, GenerationConfig
 from xturing.models.variant import Variant
@@ -38,7 +38,9 @@ class BaseModel:
     `name` is a variant such as "smollm2_lora". `weights_path` opens a local folder or
     GGUF file in place of the family's own checkpoint; the generic variants need it, or
     `model_name`, which may be a hub id too. `chat_template` is a bundled template's
-    name or a .jinja file, and is used if the tokenizer has none.
+    name or a .jinja file, and is used if the tokenizer has none. `backend`,
+    `group_size` and `skip` are those of `xturing.quant.quantize`, for variants whose
+    weights are quantized.
 
     Raises:
         UnknownNameError: there is no such variant.
@@ -55,9 +57,15 @@ class BaseModel:
         weights_path: str | Path | None = None,
         chat_template: str | None = None,
         trust_remote_code: bool = False,
+        backend: str | None = None,
+        group_size: int | None = None,
+        skip: Sequence[str] | None = None,
     ) -> None:
         weights = weights_path or model_name
-        self._adopt(by_name(name, weights, chat_template, trust_remote_code))
+        chosen = skip if skip is None else tuple(skip)
+        said = {"backend": backend, "group_size": group_size, "skip": chosen}
+        given = {name: value for name, value in said.items() if value is not None}
+        self._adopt(by_name(name, weights, chat_template, trust_remote_code, given))
         if target_modules is not None:
             self.configure(
                 finetuning=Layer(
@@ -83,6 +91,7 @@ class BaseModel:
             chat_template=opening.chat_template,
             tokens=opening.variant.family.tokens,
             trust_remote_code=opening.trust_remote_code,
+            quantization=opening.quantization,
         )
         if opening.adapter is not None:
             self.engine.model = open_adapter(self.engine.model, opening.adapter)
@@ -281,15 +290,31 @@ class BaseModel:
             if lora.is_adapted(self.engine.model):
                 lora.refuse_other(self.engine.model, config)
             else:
-                self.engine.model = lora.attach(self.engine.model, config)
+                folder = self._opening.location.folder
+                self.engine.model = lora.attach(self.engine.model, config, folder)
         else:
+            self._refuse_quantized()
             lora.refuse_unused(config, self.variant.family.name, passive=SAVED)
             # Weights that are trained are kept in full precision.
             self.engine.model = self.engine.model.float().requires_grad_(True)
         return self.engine.model
 
+    def _refuse_quantized(self) -> None:
+        """Raise `SettingsError` if there is nothing that could be trained."""
+        if self.engine.quantization is None:
+            return
+        adapted = Variant(self.variant.family, "lora", self.variant.scheme)
+        raise SettingsError(
+            f"'{self.variant.name}' keeps its weights in "
+            f"{self.engine.quantization.scheme}, and rounded weights cannot be trained "
+            f"themselves. Use '{adapted.name}', which trains an adapter on top of them."
+        )
+
     def merge(self) -> Self:
         """Work the adapter into the weights, so that the model stands alone.
+
+        Quantized weights are dequantized for it and stay so: rounding them again would
+        lose much of the adapter.
 
         Raises:
             ModelError: it has no adapter.
@@ -298,8 +323,9 @@ class BaseModel:
 
         if not lora.is_adapted(self.engine.model):
             raise ModelError(f"'{self.variant.name}' has no adapter to merge.")
-        self.engine.model = self.engine.model.merge_and_unload()
-        self.variant = Variant(self.variant.family, "none", self.variant.scheme)
+        self.engine.model = lora.merged(self.engine.model)
+        self.engine.quantization = None
+        self.variant = Variant(self.variant.family)
         return self
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> None:
@@ -326,6 +352,7 @@ class BaseModel:
         with without_progress_bars():
             self.engine.model.save_pretrained(draft)
             self.engine.tokenizer.save_pretrained(draft)
+        quantization = self.engine.quantization
         card = Card(
             schema_version=SCHEMA_VERSION,
             model_name=self.variant.name,
@@ -333,6 +360,8 @@ class BaseModel:
             finetuning_config=self._finetuning.model_dump(mode="json"),
             generation_config=self._generation.model_dump(mode="json"),
             template=fingerprint(self.engine.tokenizer),
+            quantization=quantization.to_card() if quantization else None,
+            files={file.name: sha256(file) for file in weight_files(draft)},
             trust_remote_code=self._opening.trust_remote_code,
         )
         write_json(draft / CARD_FILE, card.model_dump(mode="json"))

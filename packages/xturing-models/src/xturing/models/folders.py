@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from xturing.core.errors import DataError, ModelError
-from xturing.core.files import read_json
+from xturing.core.files import read_json, sha256
 
 CARD_FILE = "xturing.json"
 ADAPTER_FILE = "adapter_config.json"
@@ -43,6 +43,9 @@ class Card(BaseModel):
     template: dict[str, Any] | None = None
     """The chat template's hash and golden prompts."""
     quantization: dict[str, Any] | None = None
+    """How the weights, or an adapter's base, are quantized."""
+    files: dict[str, str] = {}
+    """SHA-256 of the weight files."""
     trust_remote_code: bool = False
 
     @property
@@ -77,6 +80,24 @@ def read_folder(path: Path) -> Folder:
             "is no saved model."
         )
     return Folder(path, card, has_adapter)
+
+
+def weight_files(path: Path) -> list[Path]:
+    """Return the weight files in a folder."""
+    return sorted(path.glob("*.safetensors"))
+
+
+def refuse_changed(folder: Folder) -> None:
+    """Raise `ModelError` if a weight file is not as it was written."""
+    for name, digest in (folder.card.files if folder.card else {}).items():
+        file = folder.path / name
+        if not file.is_file():
+            raise ModelError(f"{file} is missing; copy the folder as a whole.")
+        if sha256(file) != digest:
+            raise ModelError(
+                f"{file} is damaged: its checksum is not the one in {CARD_FILE}. Copy "
+                "it again from where it came from, or save the model anew."
+            )
 
 
 def adapter_base(path: Path) -> str:

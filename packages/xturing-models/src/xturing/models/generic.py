@@ -20,6 +20,8 @@ class GenericModel(BaseModel):
         *,
         chat_template: str | None = None,
         trust_remote_code: bool = False,
+        backend: str | None = None,
+        group_size: int | None = None,
     ) -> None:
         super().__init__(
             self.variant_name,
@@ -27,6 +29,8 @@ class GenericModel(BaseModel):
             weights_path=weights_path,
             chat_template=chat_template,
             trust_remote_code=trust_remote_code,
+            backend=backend,
+            group_size=group_size,
         )
 
 
@@ -46,6 +50,8 @@ class GenericLoraModel(BaseModel):
         *,
         chat_template: str | None = None,
         trust_remote_code: bool = False,
+        backend: str | None = None,
+        group_size: int | None = None,
     ) -> None:
         super().__init__(
             self.variant_name,
@@ -54,6 +60,8 @@ class GenericLoraModel(BaseModel):
             weights_path=weights_path,
             chat_template=chat_template,
             trust_remote_code=trust_remote_code,
+            backend=backend,
+            group_size=group_size,
         )
 
 

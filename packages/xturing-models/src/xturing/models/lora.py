@@ -5,6 +5,8 @@ Low-rank updates beside frozen weights: x -> W x + (alpha / rank) B A x
 """
 
 from collections.abc import Mapping
+from copy import copy
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +21,16 @@ PEFT_INITS: dict[str, Any] = {
     "gaussian": "gaussian",
     "pissa": "pissa",
     "olora": "olora",
+    # Set by us after peft has made the adapter.
+    "loftq": True,
 }
 """What peft calls the starts of an adapter."""
 
 
-def attach(model: Any, config: FinetuningConfig) -> Any:
+def attach(model: Any, config: FinetuningConfig, base: Path) -> Any:
     """Return the model with a fresh adapter; the rest of it is frozen.
+
+    `base` is the folder of the model's own weights.
 
     Raises:
         ModelError: no layer has the name of a target or fits a pattern; the message
@@ -32,12 +38,13 @@ def attach(model: Any, config: FinetuningConfig) -> Any:
         SettingsError: the adapter cannot start as `lora_init` says.
     """
     from peft import LoraConfig, TaskType, get_peft_model
+    from transformers.pytorch_utils import Conv1D
 
     targets = config.lora_targets
     adapted = _adapted(model, targets)
     # GPT-2 keeps its weights transposed.
-    transposed = all(type(layer).__name__ == "Conv1D" for layer in adapted.values())
-    _refuse_start(config, transposed=transposed)
+    transposed = all(isinstance(layer, Conv1D) for layer in adapted.values())
+    _refuse_start(config, transposed=transposed, quantized=is_quantized(model))
     for setting in ("lora_rank_pattern", "lora_alpha_pattern"):
         _refuse_idle(setting, getattr(config, setting), adapted)
     peft_config = LoraConfig(
@@ -53,12 +60,16 @@ def attach(model: Any, config: FinetuningConfig) -> Any:
         rank_pattern=dict(config.lora_rank_pattern),
         alpha_pattern=dict(config.lora_alpha_pattern),
     )
+    _register_packed(peft_config)
     try:
-        return get_peft_model(model, peft_config)
+        made = get_peft_model(model, peft_config)
     except ValueError as error:
         raise ModelError(
             f"{type(model).__name__} cannot be adapted so: {error}"
         ) from error
+    if config.lora_init == "loftq":
+        _start_from_error(made, base)
+    return made
 
 
 def open_adapter(model: Any, folder: Path) -> Any:
@@ -67,18 +78,43 @@ def open_adapter(model: Any, folder: Path) -> Any:
     Raises:
         ModelError: the adapter is broken, or does not fit the model.
     """
-    from peft import PeftModel
+    from peft import PeftConfig, PeftModel
 
     refuse_broken(folder, ADAPTER)
     old = legacy.read_adapter(folder)
     if old is not None:
         return legacy.attach(model, old)
     try:
-        return PeftModel.from_pretrained(model, str(folder), is_trainable=True)
+        config = PeftConfig.from_pretrained(str(folder))
+        _register_packed(config)
+        return PeftModel.from_pretrained(
+            model, str(folder), is_trainable=True, config=config
+        )
     except (OSError, ValueError, RuntimeError) as error:
         raise ModelError(
             f"The adapter in {folder} does not fit its base model: {error}"
         ) from error
+
+
+def merged(model: Any) -> Any:
+    """Return the model with its adapter worked into dense weights, changed in place."""
+    from peft import (
+        get_peft_model,
+        get_peft_model_state_dict,
+        set_peft_model_state_dict,
+    )
+
+    if not is_quantized(model):
+        return model.merge_and_unload()
+    from xturing.models.packing import dequantized
+
+    config = copy(model.peft_config["default"])
+    # What it started from is in the weights already.
+    config.init_lora_weights = True
+    state = get_peft_model_state_dict(model, save_embedding_layers=False)
+    adapted = get_peft_model(dequantized(model.unload()), config)
+    set_peft_model_state_dict(adapted, state)
+    return adapted.merge_and_unload()
 
 
 def settings(model: Any) -> dict[str, object]:
@@ -134,12 +170,19 @@ def refuse_unused(config: FinetuningConfig, family: str, *, passive: str) -> Non
             )
 
 
-def _refuse_start(config: FinetuningConfig, *, transposed: bool) -> None:
-    if config.lora_init == "loftq":
+def _refuse_start(
+    config: FinetuningConfig, *, transposed: bool, quantized: bool
+) -> None:
+    if config.lora_init == "loftq" and not quantized:
         raise SettingsError(
             "lora_init is 'loftq', which starts from the error of quantized weights, "
             "but these are whole. Use a variant such as 'llama_lora_int4', or another "
             "lora_init."
+        )
+    if config.lora_init in ("pissa", "olora") and quantized:
+        raise SettingsError(
+            f"lora_init is '{config.lora_init}', which changes the base weights, but "
+            "quantized ones stay as they are. Use 'loftq'."
         )
     if config.lora_init == "olora" and transposed:
         raise SettingsError(
@@ -164,7 +207,7 @@ def _refuse_idle(
 
 def _init(own: Any) -> str:
     """Return a peft adapter's start as our settings call it."""
-    names = {there: name for name, there in PEFT_INITS.items()}
+    names = {there: name for name, there in reversed(PEFT_INITS.items())}
     return names.get(own.init_lora_weights, str(own.init_lora_weights))
 
 
@@ -177,7 +220,8 @@ def _adapted(model: Any, targets: "str | tuple[str, ...]") -> dict[str, Any]:
     linear = {
         name: layer
         for name, layer in model.named_modules()
-        if isinstance(layer, Linear | Conv1D) and layer is not head
+        if (isinstance(layer, Linear | Conv1D) or hasattr(layer, "qweight"))
+        and layer is not head
     }
     if isinstance(targets, str):
         return linear
@@ -199,3 +243,67 @@ def _adapted(model: Any, targets: "str | tuple[str, ...]") -> dict[str, Any]:
 def _kinds(layers: Mapping[str, Any]) -> list[str]:
     """Return the last parts of the layers' names, each once."""
     return sorted({name.rpartition(".")[2] for name in layers})
+
+
+def is_quantized(model: Any) -> bool:
+    """Tell whether a model has quantized weights."""
+    return bool(getattr(model, "is_quantized", False))
+
+
+def _register_packed(config: Any) -> None:
+    """Have peft adapt packed layers by our class."""
+    from xturing.quant.layers import Quantized
+
+    config._register_custom_module({Quantized: _packed_layer()})
+
+
+@cache
+def _packed_layer() -> Any:
+    from peft.tuners.lora import Linear
+
+    class PackedLinear(Linear):
+        """A LoRA layer on a packed weight, which cannot take the adapter in."""
+
+        def merge(self, *_: object, **__: object) -> None:
+            raise ModelError(
+                "The base weights are quantized, and merging into them would round the "
+                "adapter away. Use BaseModel.merge(), which dequantizes them first."
+            )
+
+    return PackedLinear
+
+
+def _start_from_error(model: Any, base: Path) -> None:
+    """Set the adapter to the best approximation of what quantization lost.
+
+    One step of LoftQ (Li et al. 2023, arXiv 2310.08659), the quantized weights being
+    given. The base is opened in full precision for it.
+    """
+    import torch
+    from peft.tuners.lora import LoraLayer
+    from transformers import AutoModelForCausalLM
+
+    whole: Any = AutoModelForCausalLM.from_pretrained(
+        base, dtype=torch.float32, local_files_only=True
+    )
+    weights = {name: layer for name, layer in whole.named_modules()}
+    for name, layer in model.base_model.model.named_modules():
+        if not isinstance(layer, LoraLayer):
+            continue
+        error = weights[name].weight - _dense_weight(layer.get_base_layer())
+        if error.shape != (layer.out_features, layer.in_features):
+            error = error.T
+        rank = layer.r["default"]
+        u, s, v = torch.svd_lowrank(error.detach(), q=rank + 8, niter=4)
+        half = (s[:rank] / layer.scaling["default"]).sqrt()
+        with torch.no_grad():
+            layer.lora_B["default"].weight.copy_(u[:, :rank] * half)
+            layer.lora_A["default"].weight.copy_((v[:, :rank] * half).T)
+
+
+def _dense_weight(layer: Any) -> Any:
+    from xturing.quant.backend import BACKENDS, holder
+    from xturing.quant.quantizing import shell
+
+    backend = holder(layer, list(BACKENDS))
+    return backend.dequantize(shell(layer)).weight if backend else layer.weight

@@ -3,13 +3,23 @@
 Finds the weights and reads what a saved folder says of itself; loads nothing.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from xturing.core.errors import ModelError
+from xturing.core.errors import ModelError, SettingsError
 from xturing.models import legacy
-from xturing.models.folders import Base, Card, Folder, adapter_base, read_folder
+from xturing.models.folders import (
+    Base,
+    Card,
+    Folder,
+    adapter_base,
+    read_folder,
+    refuse_changed,
+)
 from xturing.models.hub import Location, locate, locate_family
+from xturing.models.quantization import Quantization
 from xturing.models.variant import Variant
 
 
@@ -31,6 +41,8 @@ class Opening:
     chat_template: str = "plain"
     """Template for a tokenizer that has none."""
     trust_remote_code: bool = False
+    quantization: Quantization | None = None
+    """How the weights are to be quantized; None: as they are."""
 
 
 def by_name(
@@ -38,10 +50,14 @@ def by_name(
     weights: str | Path | None,
     chat_template: str | None,
     trust_remote_code: bool,
+    quantization: Mapping[str, Any],
 ) -> Opening:
     """Return what a variant's name and, if given, other weights lead to.
 
+    `quantization` has what users say of it, beside the scheme.
+
     Raises:
+        SettingsError: it is said how weights are quantized that are to be whole.
         UnknownNameError: there is no such variant.
         ModelError: the weights are no model, or the variant has none of its own.
         DownloadError: they are not here and cannot be fetched.
@@ -59,6 +75,7 @@ def by_name(
         base=_base(location),
         chat_template=chat_template or variant.family.chat_template,
         trust_remote_code=trust_remote_code,
+        quantization=_quantization(variant, quantization),
     )
 
 
@@ -69,6 +86,7 @@ def from_folder(path: Path, base: str | None) -> Opening:
         ModelError: it holds no model, or its base is not the one it was trained on.
     """
     folder = read_folder(path)
+    refuse_changed(folder)
     card = folder.card
     has_adapter = folder.has_adapter or legacy.adapter_file(path) is not None
     variant = _variant(card, has_adapter)
@@ -88,6 +106,7 @@ def from_folder(path: Path, base: str | None) -> Opening:
         card=card,
         chat_template=variant.family.chat_template,
         trust_remote_code=card.trust_remote_code if card else False,
+        quantization=_saved_quantization(card, variant),
     )
 
 
@@ -97,6 +116,23 @@ def _variant(card: Card | None, has_adapter: bool) -> Variant:
     if card.is_legacy and has_adapter:
         return legacy.variant(card.model_name)
     return Variant.parse(card.model_name)
+
+
+def _quantization(variant: Variant, said: Mapping[str, Any]) -> Quantization | None:
+    if variant.quantization is not None:
+        return Quantization(scheme=variant.quantization, **said)
+    if said:
+        raise SettingsError(
+            f"{', '.join(said)} is given, but '{variant.name}' keeps whole weights. Use "
+            f"a variant such as '{variant.name}_int4', or leave it out."
+        )
+    return None
+
+
+def _saved_quantization(card: Card | None, variant: Variant) -> Quantization | None:
+    if card is not None and card.quantization is not None:
+        return Quantization.from_card(card.quantization)
+    return _quantization(variant, {})
 
 
 def _base(location: Location) -> Base:

@@ -9,9 +9,8 @@ from torch import Tensor, nn
 from xturing.core.errors import QuantizationError
 from xturing.core.names import suggestion
 from xturing.quant.layers import Quantized, is_linear
-from xturing.quant.schemes import SCHEMES, Scheme
+from xturing.quant.schemes import SCHEMES, SKIP, Scheme
 
-SKIP = ("embeddings",)
 KINDS = ("embeddings", "head", "norms")
 # The head and embeddings decide over every token and are a small part of a large
 # model, so that they get no fewer bits than these.

@@ -12,8 +12,8 @@ from xturing.core.errors import QuantizationError
 from xturing.core.names import suggestion
 from xturing.quant.backend import BACKENDS, Backend, holder
 from xturing.quant.choosing import choose
-from xturing.quant.plan import SKIP, Target, refuse_quantized, targets
-from xturing.quant.schemes import scheme_named
+from xturing.quant.plan import Target, refuse_quantized, targets
+from xturing.quant.schemes import SKIP, scheme_named
 
 RECIPE = "xturing_quantization"
 Model = TypeVar("Model", bound=nn.Module)

@@ -32,6 +32,9 @@ FLOAT_4 = (
     *(value / 6 for value in _MAGNITUDES),
 )
 
+SKIP = ("embeddings",)
+"""What is not quantized unless users say otherwise."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Scheme:

@@ -5,7 +5,6 @@ mode: saved after that, it reloads to nonsense, and trained after that, it gives
 gradient. The repacking is switched off here, wherever such a layer is made or loaded.
 """
 
-import logging
 from collections.abc import Mapping
 from importlib.util import find_spec
 from types import ModuleType
@@ -120,8 +119,6 @@ def keep_layout(model: nn.Module) -> None:
 
 
 def _library() -> ModuleType:
-    # It logs a line for each layer and forward, and one about kernels on import.
-    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     return require("bitsandbytes", package="xturing-quant", extra="bitsandbytes")
 
 
