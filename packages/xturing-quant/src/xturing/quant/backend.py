@@ -1,17 +1,38 @@
 """What a quantization backend is, and which there are."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
-from xturing.core.errors import MissingDependencyError
+from xturing.core.errors import MissingDependencyError, QuantizationError
 from xturing.core.registry import Registry
+from xturing.quant.calibration import Rows
 from xturing.quant.plan import Target
 from xturing.quant.schemes import Scheme
 
 PACKAGE = "xturing-quant"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """What a backend is to quantize."""
+
+    model: nn.Module
+    """To be changed in place."""
+    targets: Sequence[Target]
+    scheme: Scheme
+    group_size: int | None
+    """As users asked for it; None: the scheme's own."""
+    rows: Rows | None
+    """Inputs to calibrate on."""
+
+    def fitting(self, target: Target) -> tuple[Scheme, int | None]:
+        """Return the scheme and group size for a target."""
+        scheme = target.scheme(self.scheme)
+        return scheme, self.group_size if scheme is self.scheme else None
 
 
 class Backend(Protocol):
@@ -23,13 +44,12 @@ class Backend(Protocol):
         """Return why it cannot keep weights in a scheme on a device, if it cannot."""
         ...
 
-    def quantize(
-        self, target: Target, scheme: Scheme, group_size: int | None
-    ) -> nn.Module:
-        """Return the module that takes a target's place; it may be the same one.
+    def quantize(self, work: Work) -> nn.Module:
+        """Return the model with its targets quantized.
 
         Raises:
-            QuantizationError: this weight is of a kind that the backend cannot keep.
+            QuantizationError: a weight is of a kind that the backend cannot keep, or it
+                needs rows to calibrate on, or can do nothing with them.
         """
         ...
 
@@ -64,6 +84,40 @@ BACKENDS: Registry[Backend] = Registry(
         for name in ("native", "bitsandbytes", "torchao", "gptq")
     },
 )
+
+
+def layer_by_layer(
+    work: Work, name: str, make: Callable[[nn.Linear, Scheme, int | None], nn.Module]
+) -> nn.Module:
+    """Return the work's model with `make`'s layers, for a backend of that name.
+
+    Raises:
+        QuantizationError: a target is no plain linear layer, or there are rows.
+    """
+    if work.rows is not None:
+        raise QuantizationError(
+            f"The backend '{name}' cannot calibrate. Use native or gptq for that, or "
+            "leave the calibration rows out."
+        )
+    model = work.model
+    for target in work.targets:
+        if not isinstance(target.module, nn.Linear):
+            raise QuantizationError(
+                f"'{target.name}' is a {type(target.module).__name__}, and {name} keeps "
+                "plain linear layers only. Use the native backend, or skip it."
+            )
+        model = replaced(
+            model, target.name, make(target.module, *work.fitting(target))
+        )
+    return model
+
+
+def replaced(model: nn.Module, name: str, module: nn.Module) -> nn.Module:
+    """Return the model with a module in the place of that name."""
+    if not name:
+        return module
+    model.set_submodule(name, module)
+    return model
 
 
 def dense(module: nn.Linear, weight: Tensor) -> nn.Linear:

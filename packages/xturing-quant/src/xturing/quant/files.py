@@ -2,7 +2,7 @@
 
 import dataclasses
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors import SafetensorError, safe_open
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from xturing.core.errors import DataError, QuantizationError
 from xturing.core.files import new_folder, read_json, sha256, write_json
-from xturing.quant.backend import BACKENDS
+from xturing.quant.backend import BACKENDS, replaced
 from xturing.quant.layers import packed_weights
 from xturing.quant.quantizing import (
     RECIPE,
@@ -19,7 +19,6 @@ from xturing.quant.quantizing import (
     Recipe,
     quantized_modules,
     recipe_of,
-    replace,
     shell,
     targets_by_name,
     unknown_layer,
@@ -116,7 +115,7 @@ def load(model: Model, path: str | Path) -> Model:
             )
         own = _own(tensors, layer.module)
         module = backend.rebuild(target, SCHEMES[layer.scheme], layer.group_size, own)
-        made = replace(made, layer.module, module)
+        made = cast(Model, replaced(made, layer.module, module))
         rebuilt.add(layer.module)
     dense = {name: value for name, value in tensors.items() if SEPARATOR not in name}
     dense |= {name: dense[source] for name, source in manifest.aliases.items()}

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from xturing.quant import kernels
+from xturing.quant.calibration import calibrated
 from xturing.quant.packing import pack, packed_width, unpack
 from xturing.quant.rounding import fitted_group, quantized
 from xturing.quant.schemes import Scheme
@@ -56,12 +57,22 @@ class Packed(nn.Module):
         self.register_buffer("codes", codes)
         self.register_buffer("scales", scales)
 
-    def fill(self, weight: Tensor) -> None:
-        """Take on a weight of this shape."""
+    def fill(self, weight: Tensor, moment: Tensor | None = None) -> None:
+        """Take on a weight of this shape.
+
+        `moment` is the second moment of its inputs, for rounding that heeds them.
+        """
         stored = weight.T if self.is_transposed else weight.reshape(self.rows, -1)
-        codes, self.scales = quantized(stored.detach(), self.scheme, self.group_size)
-        is_bytes = self.scheme.bits == 8
-        self.codes = codes if is_bytes else pack(codes, self.scheme.bits)
+        if moment is None:
+            taken = quantized(stored.detach(), self.scheme, self.group_size)
+        else:
+            taken = calibrated(stored, self.scheme, self.group_size, moment)
+        self.take(*taken)
+
+    def take(self, codes: Tensor, scales: Tensor) -> None:
+        """Take on codes and scales as `rounding.quantized` gives them."""
+        self.codes = codes if self.scheme.bits == 8 else pack(codes, self.scheme.bits)
+        self.scales = scales
         self.settle()
 
     def settle(self) -> None:

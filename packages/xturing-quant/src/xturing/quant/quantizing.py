@@ -3,14 +3,15 @@
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import torch
 from torch import Tensor, nn
 
 from xturing.core.errors import QuantizationError
 from xturing.core.names import suggestion
-from xturing.quant.backend import BACKENDS, Backend, holder
+from xturing.quant.backend import BACKENDS, Backend, Work, holder, replaced
+from xturing.quant.calibration import Rows
 from xturing.quant.choosing import choose
 from xturing.quant.plan import Target, refuse_quantized, targets
 from xturing.quant.schemes import SKIP, scheme_named
@@ -39,13 +40,16 @@ def quantize(
     *,
     group_size: int | None = None,
     skip: Sequence[str] = SKIP,
+    calibration: Rows | None = None,
 ) -> Model:
     """Return a model like the given one, its weights quantized.
 
     The given model stays as it is, and the two share what is not quantized. `skip` has
     the kinds "embeddings" and "head", and patterns of module names such as "*.0.*"; the
     head and embeddings get at least eight bits. `group_size` weights share a scale;
-    where that divides no row, the largest divisor below it is taken.
+    where that divides no row, the largest divisor below it is taken. `calibration` has
+    inputs of the model, such as token ids of shape (batch, seq): then weights are
+    rounded so that the outputs on these change least.
 
     Raises:
         UnknownNameError: there is no such scheme or backend.
@@ -63,12 +67,14 @@ def quantize(
     device = chosen[0].weight.device
     choice = choose(backend, wanted, device)
     made = shell(model)
-    for target in targets(made, skip):
-        fitting = target.scheme(wanted)
-        size = group_size if fitting is wanted else None
-        made = replace(
-            made, target.name, choice.backend.quantize(target, fitting, size)
-        )
+    work = Work(
+        model=made,
+        targets=targets(made, skip),
+        scheme=wanted,
+        group_size=group_size,
+        rows=calibration,
+    )
+    made = cast(Model, choice.backend.quantize(work))
     recipe = Recipe(
         scheme=scheme,
         backend=choice.backend.name,
@@ -93,7 +99,7 @@ def dequantize(model: Model) -> Model:
             f"{type(model).__name__} has no quantized weights to dequantize."
         )
     for name, (backend, module) in held.items():
-        made = replace(made, name, backend.dequantize(module))
+        made = cast(Model, replaced(made, name, backend.dequantize(module)))
     vars(made).pop(RECIPE, None)
     return made
 
@@ -127,14 +133,6 @@ def shell(model: Model) -> Model:
     """Return a copy of a model that shares its parameters and buffers."""
     shared = [*model.parameters(), *model.buffers()]
     return copy.deepcopy(model, {id(tensor): tensor for tensor in shared})
-
-
-def replace(model: Model, name: str, module: nn.Module) -> Model:
-    """Return the model with a module in the place of that name."""
-    if not name:
-        return module  # type: ignore[return-value]  # a layer on its own
-    model.set_submodule(name, module)
-    return model
 
 
 def refuse_broken(weight: Tensor, name: str) -> None:

@@ -34,75 +34,84 @@ def quantized(weight: Tensor, scheme: Scheme, group_size: int) -> tuple[Tensor, 
     scale (groups, rows, 2).
     """
     step = max(1, TILE // weight.shape[1])
-    parts = [
-        _tile(weight[start : start + step].float(), scheme, group_size)
-        for start in range(0, weight.shape[0], step)
-    ]
+    kind = torch.int8 if scheme.is_symmetric else torch.uint8
+    parts = []
+    for start in range(0, weight.shape[0], step):
+        groups = weight[start : start + step].float().unflatten(1, (-1, group_size))
+        scales = fitted_scales(groups, scheme)
+        codes = nearest(groups, scales, scheme).to(kind)
+        parts.append((codes.flatten(1), scales.transpose(0, 1).bfloat16()))
     codes, scales = zip(*parts, strict=True)
     return torch.cat(codes), torch.cat(scales, 1)
 
 
-def _tile(weight: Tensor, scheme: Scheme, group_size: int) -> tuple[Tensor, Tensor]:
-    groups = weight.unflatten(1, (-1, group_size))
+def fitted_scales(groups: Tensor, scheme: Scheme) -> Tensor:
+    """Return the scales for weights of shape (..., group), of shape (..., 1 or 2).
+
+    They are exact in bfloat16.
+    """
+    if scheme.is_symmetric:
+        top = 2 ** (scheme.bits - 1) - 1
+        return _kept(groups.abs().amax(-1, keepdim=True) / top)
     if scheme.levels is not None:
-        codes, scales = _by_levels(groups, scheme.levels)
-    elif scheme.is_symmetric:
-        codes, scales = _symmetric(groups, scheme.bits)
-    else:
-        codes, scales = _evenly_spaced(groups, scheme.bits)
-    return codes.flatten(1), scales.transpose(0, 1).bfloat16().contiguous()
+        return _kept(groups.abs().amax(-1, keepdim=True))
+    return _line(groups, scheme)
 
 
-def _symmetric(groups: Tensor, bits: int) -> tuple[Tensor, Tensor]:
-    top = 2 ** (bits - 1) - 1
-    scale = _kept(groups.abs().amax(-1, keepdim=True) / top)
-    codes = (groups / scale).round_().clamp_(-top, top)
-    return codes.to(torch.int8), scale
+def nearest(weights: Tensor, scales: Tensor, scheme: Scheme) -> Tensor:
+    """Return the code of the value nearest to each weight, as whole floats."""
+    scale = scales[..., :1]
+    if scheme.levels is not None:
+        table = torch.tensor(scheme.levels, device=weights.device)
+        return torch.bucketize(weights / scale, (table[1:] + table[:-1]) / 2).float()
+    half = 2 ** (scheme.bits - 1)
+    if scheme.is_symmetric:
+        return (weights / scale).round_().clamp_(1 - half, half - 1)
+    codes = ((weights - scales[..., 1:]) / scale).round_()
+    return codes.add_(half).clamp_(0, 2 * half - 1)
 
 
-def _by_levels(groups: Tensor, levels: tuple[float, ...]) -> tuple[Tensor, Tensor]:
-    scale = _kept(groups.abs().amax(-1, keepdim=True))
-    table = torch.tensor(levels, device=groups.device)
-    codes = torch.bucketize(groups / scale, (table[1:] + table[:-1]) / 2)
-    return codes.to(torch.uint8), scale
+def value_of(codes: Tensor, scales: Tensor, scheme: Scheme) -> Tensor:
+    """Return the values that codes stand for."""
+    scale = scales[..., :1]
+    if scheme.levels is not None:
+        return torch.tensor(scheme.levels, device=codes.device)[codes.int()] * scale
+    if scheme.is_symmetric:
+        return codes * scale
+    return (codes - 2 ** (scheme.bits - 1)) * scale + scales[..., 1:]
 
 
-def _evenly_spaced(groups: Tensor, bits: int) -> tuple[Tensor, Tensor]:
+def _line(groups: Tensor, scheme: Scheme) -> Tensor:
     """Start from the range of each group, then fit line and codes to one another."""
-    half, top = 2 ** (bits - 1), 2**bits - 1
     low, high = groups.amin(-1, keepdim=True), groups.amax(-1, keepdim=True)
-    scale = _kept((high - low) / top)
-    zero = _rounded(low + scale * half)
-    codes = _codes(groups, scale, zero, half)
-    error = _error(groups, codes, scale, zero)
+    half = 2 ** (scheme.bits - 1)
+    scale = _kept((high - low) / (2 * half - 1))
+    scales = torch.cat([scale, _rounded(low + scale * half)], -1)
+    codes = nearest(groups, scales, scheme)
+    error = _error(groups, codes, scales, scheme)
+    middle = groups.mean(-1, keepdim=True)
     # The fewer the bits, the more there is to gain.
-    for _ in range(8 // bits):
+    for _ in range(8 // scheme.bits):
         # The line through (code, weight) with the least squared error.
-        centred = codes - codes.mean(-1, keepdim=True)
-        spread = centred.square().sum(-1, keepdim=True)
-        slope = (centred * groups).sum(-1, keepdim=True) / spread
-        new_scale = _kept(torch.where(spread > 0, slope, scale))
-        middle = groups.mean(-1, keepdim=True)
-        new_zero = _rounded(middle - new_scale * codes.mean(-1, keepdim=True))
-        new_codes = _codes(groups, new_scale, new_zero, half)
-        new_error = _error(groups, new_codes, new_scale, new_zero)
+        mean = codes.mean(-1, keepdim=True)
+        spread = (codes - mean).square().sum(-1, keepdim=True)
+        slope = ((codes - mean) * groups).sum(-1, keepdim=True) / spread
+        scale = _kept(torch.where(spread > 0, slope, scales[..., :1]))
+        new = torch.cat([scale, _rounded(middle - scale * (mean - half))], -1)
+        new_codes = nearest(groups, new, scheme)
+        new_error = _error(groups, new_codes, new, scheme)
         better = new_error < error
         if not better.any():
             break
         codes = torch.where(better, new_codes, codes)
-        scale = torch.where(better, new_scale, scale)
-        zero = torch.where(better, new_zero, zero)
+        scales = torch.where(better, new, scales)
         error = torch.where(better, new_error, error)
-    return (codes + half).to(torch.uint8), torch.cat([scale, zero], -1)
+    return scales
 
 
-def _codes(groups: Tensor, scale: Tensor, zero: Tensor, half: int) -> Tensor:
-    """Return the codes as whole numbers from -half to half - 1."""
-    return ((groups - zero) / scale).round_().clamp_(-half, half - 1)
-
-
-def _error(groups: Tensor, codes: Tensor, scale: Tensor, zero: Tensor) -> Tensor:
-    return (codes * scale + zero - groups).square().sum(-1, keepdim=True)
+def _error(groups: Tensor, codes: Tensor, scales: Tensor, scheme: Scheme) -> Tensor:
+    lost = value_of(codes, scales, scheme) - groups
+    return lost.square_().sum(-1, keepdim=True)
 
 
 def _rounded(values: Tensor) -> Tensor:

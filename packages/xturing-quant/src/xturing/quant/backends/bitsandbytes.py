@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from xturing.core.errors import QuantizationError
 from xturing.core.extras import require
-from xturing.quant.backend import dense, missing
+from xturing.quant.backend import Work, dense, layer_by_layer, missing
 from xturing.quant.plan import Target
 from xturing.quant.schemes import Scheme
 
@@ -36,26 +36,9 @@ class BitsAndBytes:
             return f"it does not run on {device.type}"
         return missing("bitsandbytes", find_spec("bitsandbytes") is not None, self.name)
 
-    def quantize(
-        self, target: Target, scheme: Scheme, group_size: int | None
-    ) -> nn.Module:
-        """Return a layer of bitsandbytes with the target's weight."""
-        if not isinstance(target.module, nn.Linear):
-            raise QuantizationError(
-                f"'{target.name}' is a {type(target.module).__name__}, and bitsandbytes "
-                "keeps plain linear layers only. Use the native backend, or skip it."
-            )
-        if group_size is not None:
-            raise QuantizationError(
-                "bitsandbytes has group sizes of its own: leave group_size out."
-            )
-        weight = target.module.weight
-        layer = _empty(target.module, scheme)
-        made = type(layer.weight)(
-            weight.detach().to("cpu"), requires_grad=False, **_options(layer, scheme)
-        )
-        layer.weight = made.to(weight.device)
-        return layer
+    def quantize(self, work: Work) -> nn.Module:
+        """Return the model with layers of bitsandbytes."""
+        return layer_by_layer(work, self.name, _made)
 
     def holds(self, module: nn.Module) -> bool:
         """Tell whether a module is a layer of bitsandbytes."""
@@ -141,6 +124,20 @@ def _empty(layer: nn.Linear, scheme: Scheme) -> Any:
     made.bias = layer.bias
     keep_layout(made)
     return made.train(layer.training)
+
+
+def _made(dense_layer: nn.Linear, scheme: Scheme, group_size: int | None) -> nn.Module:
+    if group_size is not None:
+        raise QuantizationError(
+            "bitsandbytes has group sizes of its own: leave group_size out."
+        )
+    weight = dense_layer.weight
+    layer = _empty(dense_layer, scheme)
+    made = type(layer.weight)(
+        weight.detach().to("cpu"), requires_grad=False, **_options(layer, scheme)
+    )
+    layer.weight = made.to(weight.device)
+    return layer
 
 
 def _options(layer: Any, scheme: Scheme) -> dict[str, object]:

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from xturing.core.errors import QuantizationError
-from xturing.quant import layers
+from xturing.quant import calibration, layers
+from xturing.quant.backend import Work
 from xturing.quant.plan import Target
 from xturing.quant.schemes import Scheme
 
@@ -20,13 +21,28 @@ class Native:
         """Return None: there is nothing it cannot do."""
         return None
 
-    def quantize(
-        self, target: Target, scheme: Scheme, group_size: int | None
-    ) -> nn.Module:
-        """Pack a module's weight in place."""
+    def quantize(self, work: Work) -> nn.Module:
+        """Pack the targets' weights in place."""
+        linear = {
+            target.name: target.module
+            for target in work.targets
+            if target.kind in ("linear", "head") and work.rows is not None
+        }
+        by_name = {target.name: target for target in work.targets}
+        for portion in calibration.in_portions(linear):
+            moments = calibration.second_moments(work.model, portion, work.rows or ())
+            for name in portion:
+                self._pack(by_name[name], work, moments[name])
+        for target in work.targets:
+            if target.name not in linear:
+                self._pack(target, work, None)
+        return work.model
+
+    def _pack(self, target: Target, work: Work, moment: Tensor | None) -> None:
         weight = target.weight
-        layers.prepare(target.module, target.parameter, scheme, group_size).fill(weight)
-        return target.module
+        scheme, size = work.fitting(target)
+        packed = layers.prepare(target.module, target.parameter, scheme, size)
+        packed.fill(weight, moment)
 
     def holds(self, module: nn.Module) -> bool:
         """Tell whether a module has packed weights."""

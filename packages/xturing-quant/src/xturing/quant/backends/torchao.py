@@ -7,9 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from xturing.core.errors import QuantizationError
 from xturing.core.extras import require
-from xturing.quant.backend import dense, missing
+from xturing.quant.backend import Work, dense, layer_by_layer, missing
 from xturing.quant.plan import Target
 from xturing.quant.schemes import Scheme
 
@@ -25,23 +24,9 @@ class TorchAO:
             return "only its int8 can be trained on and saved without a GPU"
         return missing("torchao", find_spec("torchao") is not None, self.name)
 
-    def quantize(
-        self, target: Target, scheme: Scheme, group_size: int | None
-    ) -> nn.Module:
-        """Return a linear layer with the target's weight as torchao keeps it."""
-        if not isinstance(target.module, nn.Linear):
-            raise QuantizationError(
-                f"'{target.name}' is a {type(target.module).__name__}, and torchao "
-                "keeps plain linear layers only. Use the native backend, or skip it."
-            )
-        quantization = _library()
-        grain = quantization.PerGroup(group_size) if group_size else None
-        options = {} if grain is None else {"granularity": grain}
-        layer = dense(target.module, target.module.weight.detach().float())
-        config = quantization.Int8WeightOnlyConfig(**options)
-        quantization.quantize_(layer, config, filter_fn=lambda *_: True)
-        layer.weight.requires_grad_(False)
-        return layer
+    def quantize(self, work: Work) -> nn.Module:
+        """Return the model with weights as torchao keeps them."""
+        return layer_by_layer(work, self.name, _made)
 
     def holds(self, module: nn.Module) -> bool:
         """Tell whether a module's weight is a tensor of torchao."""
@@ -78,6 +63,16 @@ class TorchAO:
 
 
 BACKEND = TorchAO()
+
+
+def _made(dense_layer: nn.Linear, scheme: Scheme, group_size: int | None) -> nn.Module:
+    quantization = _library()
+    options = {"granularity": quantization.PerGroup(group_size)} if group_size else {}
+    layer = dense(dense_layer, dense_layer.weight.detach().float())
+    config = quantization.Int8WeightOnlyConfig(**options)
+    quantization.quantize_(layer, config, filter_fn=lambda *_: True)
+    layer.weight.requires_grad_(False)
+    return layer
 
 
 def _library() -> Any:
