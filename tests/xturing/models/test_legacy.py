@@ -454,6 +454,15 @@ def test_a_state_that_lacks_weights_is_refused__predecessor_fault_23(llama, tmp_
         BaseModel.load(folder)
 
 
+def test_a_state_that_lacks_an_adapted_weight_is_refused(llama, tmp_path):
+    folder = llama.save(tmp_path / "old")
+    state = torch.load(folder / "pytorch_model.bin")
+    del state[f"model.{llama.layers[0]}.weight"]
+    torch.save(state, folder / "pytorch_model.bin")
+    with pytest.raises(ModelError, match=r"cannot be opened .*0\.self_attn\.q_proj"):
+        BaseModel.load(folder)
+
+
 def test_half_of_a_pair_is_refused(llama, tmp_path):
     folder = llama.save(tmp_path / "old", state=False)
     state = llama.adapter()

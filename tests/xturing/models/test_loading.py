@@ -179,6 +179,17 @@ def test_an_ordinary_adapter_folder_opens_as_generic_lora(saved_lora):
     assert torch.equal(logits(loaded), logits(model))
 
 
+def test_an_ordinary_adapter_of_another_rank_can_be_saved_again(tiny_folder, tmp_path):
+    model = GenericLoraModel(tiny_folder, target_modules=["q_proj"])
+    model.finetuning_config().lora_rank = 3
+    model.save(tmp_path / "out")
+    (tmp_path / "out" / CARD_FILE).unlink()
+    loaded = BaseModel.load(tmp_path / "out")
+    assert loaded.finetuning_config().lora_rank == 3
+    assert loaded.finetuning_config().lora_targets == ("q_proj",)
+    loaded.save(tmp_path / "again")
+
+
 def test_a_folder_without_a_model_is_refused(tmp_path):
     with pytest.raises(ModelError, match=r"No xturing\.json found in .*config\.json"):
         BaseModel.load(tmp_path)

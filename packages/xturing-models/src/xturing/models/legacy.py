@@ -33,6 +33,7 @@ PREFIX = "model."
 ALPHA = 16
 DROPOUT = 0.05
 PARTS_ON = (True, False, True)
+OTHER_BASE = "Pass the right base: BaseModel.load(path, base='<folder or hub id>')."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,7 +124,7 @@ def attach(model: Any, adapter: LegacyAdapter) -> Any:
     if missing:
         raise ModelError(
             f"The adapter was trained on layers such as {missing[0]}, which "
-            f"{type(model).__name__} does not have. {_OTHER_BASE}"
+            f"{type(model).__name__} does not have. {OTHER_BASE}"
         )
     config = LoraConfig(
         task_type=TaskType.CAUSAL_LM,
@@ -143,7 +144,7 @@ def attach(model: Any, adapter: LegacyAdapter) -> Any:
         set_peft_model_state_dict(adapted, state)
     except RuntimeError as error:
         raise ModelError(
-            f"The adapter does not fit its base model: {error} {_OTHER_BASE}"
+            f"The adapter does not fit its base model: {error} {OTHER_BASE}"
         ) from error
     return adapted
 
@@ -175,9 +176,9 @@ def read_base(file: Path) -> tuple[Any, Any]:
     from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
     folder = file.parent
-    state = _base_state(folder)
     options: dict[str, Any] = {"local_files_only": True}
     try:
+        state = _base_state(folder)
         tokenizer = AutoTokenizer.from_pretrained(folder, **options)
         config = AutoConfig.from_pretrained(folder, **options)
         with torch.device("meta"):
@@ -197,7 +198,7 @@ def read_base(file: Path) -> tuple[Any, Any]:
     if missing:
         raise ModelError(
             f"{file} lacks {len(missing)} weights of {type(model).__name__}, such as "
-            f"{missing[0]}. {_OTHER_BASE}"
+            f"{missing[0]}. {OTHER_BASE}"
         )
     return model, tokenizer
 
@@ -232,12 +233,14 @@ def variant(name: str) -> Variant:
 
 
 def accepted(kind: type[Settings], values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return those of 0.1's settings that there still are, told of what is left out.
+    """Return those of 0.1's settings that there still are and that are right.
 
-    0.1 did not check what was assigned.
+    0.1 did not check what was assigned; what is wrong is told and left out.
     """
     kept = {}
-    for name in values.keys() & kind.model_fields.keys():
+    for name in values:
+        if name not in kind.model_fields:
+            continue
         try:
             kind(**{name: values[name]})
         except SettingsError as error:
@@ -245,9 +248,6 @@ def accepted(kind: type[Settings], values: Mapping[str, Any]) -> dict[str, Any]:
         else:
             kept[name] = values[name]
     return kept
-
-
-_OTHER_BASE = "Pass the right base: BaseModel.load(path, base='<folder or hub id>')."
 
 
 def _is_pair(key: str) -> bool:
