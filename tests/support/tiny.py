@@ -248,7 +248,9 @@ CONFIGS: dict[str, Callable[[], PretrainedConfig]] = {
     "opt": opt_config,
     "phi": partial(PhiConfig, **COMMON, intermediate_size=64),
     "phi3": partial(Phi3Config, **GROUPED),
-    "pythia": partial(GPTNeoXConfig, **COMMON, intermediate_size=64),
+    "pythia": partial(
+        GPTNeoXConfig, **COMMON | {"hidden_size": 40, "intermediate_size": 80}
+    ),
     "qwen2_5": partial(Qwen2Config, **GROUPED, tie_word_embeddings=True),
     "qwen3": partial(Qwen3Config, **GROUPED, head_dim=16),
     "smollm2": partial(LlamaConfig, **GROUPED, tie_word_embeddings=True),
@@ -272,3 +274,10 @@ def save_folder(
     model.save_pretrained(path)
     tokenizer(chat_template).save_pretrained(path)
     return path
+
+
+def logits(model: Any) -> torch.Tensor:
+    """Return the logits for a fixed text."""
+    ids = torch.tensor([[5, 6, 7, 8, 9, 10, 11]])
+    with torch.inference_mode():
+        return model.engine.model(input_ids=ids).logits

@@ -12,6 +12,7 @@ import pytest
 import tiny
 import torch
 
+from xturing.core.errors import ModelError, SettingsError
 from xturing.data import InstructionDataset
 from xturing.models import BaseModel, Variant, families
 from xturing.train import FinetuneReport
@@ -132,6 +133,7 @@ def test_a_family_answers_alike_once_it_is_loaded(file, adapter, run_of):
     run = run_of(file, adapter)
     loaded = BaseModel.load(run.report.output_dir)
     assert loaded.config_name == run.model.config_name
+    assert torch.equal(tiny.logits(loaded), tiny.logits(run.model))
     assert greedy(loaded) == greedy(run.model)
 
 
@@ -162,3 +164,16 @@ def test_a_family_writes_in_its_own_way(file, folder_of):
     answers = model.generate(texts=QUESTIONS)
     assert answers == model.generate(texts=QUESTIONS)
     assert any(answers)
+
+
+def test_contrastive_search_is_refused_where_nothing_is_cached(folder_of):
+    model = opened("mamba", folder_of("mamba"))
+    model.generation_config().penalty_alpha = 0.6
+    with pytest.raises(SettingsError, match="penalty_alpha is set.*mamba keeps none"):
+        model.generate(texts="say fox")
+
+
+def test_all_linear_is_refused_where_weights_are_read_past_an_adapter(folder_of):
+    model = BaseModel.create("generic_lora", model_name=str(folder_of("mamba")))
+    with pytest.raises(ModelError, match="Mamba.*cannot be adapted so.*'out_proj'"):
+        model.prepare_training()
