@@ -16,9 +16,11 @@ from tokenizers import (
 )
 from transformers import (
     AutoModelForCausalLM,
+    AutoModelForImageTextToText,
     BloomConfig,
     DeepseekV2Config,
     FalconConfig,
+    Gemma3Config,
     Gemma3TextConfig,
     GPT2Config,
     GPTJConfig,
@@ -28,16 +30,19 @@ from transformers import (
     MambaConfig,
     MiniMaxM2Config,
     Ministral3Config,
+    Mistral3Config,
     MistralConfig,
     MixtralConfig,
     Olmo2Config,
     OPTConfig,
     Phi3Config,
     PhiConfig,
+    PixtralVisionConfig,
     PretrainedConfig,
     PreTrainedTokenizerFast,
     Qwen2Config,
     Qwen3Config,
+    SiglipVisionConfig,
     SmolLM3Config,
 )
 
@@ -257,6 +262,35 @@ CONFIGS: dict[str, Callable[[], PretrainedConfig]] = {
     "smollm3": partial(SmolLM3Config, **GROUPED, no_rope_layer_interval=2),
 }
 """A tiny model of each family file's architecture."""
+
+
+def save_seeing_folder(path: Path, architecture: str) -> Any:
+    """Write a random model that also reads images, and return it."""
+    text = CONFIGS[architecture]()
+    sight: dict[str, Any] = {
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 4,
+        "image_size": 32,
+        "patch_size": 8,
+    }
+    config: PretrainedConfig = (
+        Gemma3Config(text_config=text, vision_config=SiglipVisionConfig(**sight))
+        if architecture == "gemma3"
+        else Mistral3Config(
+            text_config=text,
+            vision_config=PixtralVisionConfig(**sight),
+            image_token_index=3,
+            tie_word_embeddings=False,
+        )
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model: Any = AutoModelForImageTextToText.from_config(config)
+    model.save_pretrained(path)
+    tokenizer().save_pretrained(path)
+    return model.eval()
 
 
 def save_folder(

@@ -177,3 +177,17 @@ def test_all_linear_is_refused_where_weights_are_read_past_an_adapter(folder_of)
     model = BaseModel.create("generic_lora", model_name=str(folder_of("mamba")))
     with pytest.raises(ModelError, match="Mamba.*cannot be adapted so.*'out_proj'"):
         model.prepare_training()
+
+
+@pytest.mark.parametrize("file", ["gemma3", "ministral_3"])
+def test_of_a_model_that_sees_the_part_for_text_is_opened(file, tmp_path):
+    whole = tiny.save_seeing_folder(tmp_path / "whole", file)
+    model = opened(named(file, "lora"), tmp_path / "whole")
+    ids = torch.tensor([[5, 6, 7, 8, 9, 10, 11]])
+    with torch.inference_mode():
+        expected = whole(input_ids=ids).logits
+    assert torch.equal(tiny.logits(model), expected)
+    assert not any("vision" in name for name in base_weights(model))
+    report = taught(model, tmp_path / "out")
+    loaded = BaseModel.load(report.output_dir)
+    assert torch.equal(tiny.logits(loaded), tiny.logits(model))

@@ -11,6 +11,14 @@ from xturing.models.family import SpecialTokens
 from xturing.models.hub import Location
 from xturing.models.quiet import without_progress_bars
 
+SEEING = {"gemma3", "mistral3"}
+"""Model types that read images too; of these, the part for text is opened."""
+TEXT_NAMES = {
+    r"^(model\.)?language_model\.(model\.)?(?!lm_head)": "model.",
+    r"^language_model\.lm_head\.": "lm_head.",
+}
+"""What that part's weights are called in a checkpoint, and what in a model of text."""
+
 
 @dataclass
 class Checkpoint:
@@ -60,7 +68,10 @@ def open_checkpoint(
         with without_progress_bars():
             tokenizer = AutoTokenizer.from_pretrained(folder, **options)
             model: Any = AutoModelForCausalLM.from_pretrained(
-                location.folder, dtype=device.dtype, **options
+                location.folder,
+                dtype=device.dtype,
+                **_text_part(location.folder, options),
+                **options,
             )
     except (OSError, ValueError, KeyError) as error:
         raise ModelError(
@@ -71,3 +82,18 @@ def open_checkpoint(
     if tokenizer.chat_template is None:
         template.install(tokenizer, chat_template)
     return Checkpoint(model.to(device.name), tokenizer, device)
+
+
+def _text_part(folder: Path, options: dict[str, Any]) -> dict[str, Any]:
+    """Return what has `from_pretrained` open only the text part of a seeing model."""
+    from transformers import AutoConfig
+
+    whole: Any = AutoConfig.from_pretrained(folder, **options)
+    if whole.model_type not in SEEING:
+        return {}
+    text = whole.get_text_config()
+    # Some name these beside the parts. Weights that are there twice and differ stay so.
+    text.tie_word_embeddings = text.tie_word_embeddings or whole.tie_word_embeddings
+    if getattr(whole, "quantization_config", None) is not None:
+        text.quantization_config = whole.quantization_config
+    return {"config": text, "key_mapping": TEXT_NAMES}
