@@ -1,5 +1,7 @@
 """Tiny models with real architectures, and a tokenizer trained on the spot."""
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +16,34 @@ from tokenizers import (
 )
 from transformers import (
     AutoModelForCausalLM,
+    AutoModelForImageTextToText,
+    BloomConfig,
+    DeepseekV2Config,
+    FalconConfig,
+    Gemma3Config,
+    Gemma3TextConfig,
     GPT2Config,
+    GPTJConfig,
+    GPTNeoXConfig,
+    GptOssConfig,
     LlamaConfig,
+    MambaConfig,
+    MiniMaxM2Config,
+    Ministral3Config,
+    Mistral3Config,
+    MistralConfig,
+    MixtralConfig,
+    Olmo2Config,
+    OPTConfig,
+    Phi3Config,
+    PhiConfig,
+    PixtralVisionConfig,
     PretrainedConfig,
     PreTrainedTokenizerFast,
+    Qwen2Config,
+    Qwen3Config,
+    SiglipVisionConfig,
+    SmolLM3Config,
 )
 
 CHATML = (
@@ -102,7 +128,169 @@ def gpt2_config() -> PretrainedConfig:
     )
 
 
-CONFIGS = {"llama": llama_config, "gpt2": gpt2_config}
+# What a tiny model is made of, as most architectures call it. Heads are 8 wide.
+COMMON: dict[str, Any] = {
+    "vocab_size": 512,
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "max_position_embeddings": 512,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+    "pad_token_id": 2,
+}
+GROUPED = COMMON | {"intermediate_size": 64, "num_key_value_heads": 2}
+EXPERTS = GROUPED | {"num_local_experts": 4, "num_experts_per_tok": 2}
+
+
+def gpt_config(width: int) -> PretrainedConfig:
+    """Return a GPT-2 without dropout of another width than `gpt2_config`."""
+    config = gpt2_config()
+    config.n_embd = width
+    return config
+
+
+def opt_config() -> PretrainedConfig:
+    return OPTConfig(
+        **COMMON,
+        ffn_dim=64,
+        word_embed_proj_dim=32,
+        dropout=0.0,
+        attention_dropout=0.0,
+    )
+
+
+def gptj_config() -> PretrainedConfig:
+    return GPTJConfig(
+        vocab_size=512,
+        n_embd=32,
+        n_layer=2,
+        n_head=4,
+        n_positions=512,
+        rotary_dim=4,
+        resid_pdrop=0.0,
+        embd_pdrop=0.0,
+        attn_pdrop=0.0,
+        bos_token_id=1,
+        eos_token_id=2,
+        tie_word_embeddings=False,
+    )
+
+
+def bloom_config() -> PretrainedConfig:
+    return BloomConfig(
+        vocab_size=512,
+        hidden_size=32,
+        n_layer=2,
+        n_head=4,
+        hidden_dropout=0.0,
+        attention_dropout=0.0,
+        bos_token_id=1,
+        eos_token_id=2,
+        pad_token_id=2,
+    )
+
+
+def deepseek_config() -> PretrainedConfig:
+    """Return one like V2-Lite: a dense layer, then experts; whole queries."""
+    options = COMMON | {"intermediate_size": 64, "num_key_value_heads": 4}
+    return DeepseekV2Config(
+        **options,
+        first_k_dense_replace=1,
+        kv_lora_rank=16,
+        q_lora_rank=None,
+        qk_nope_head_dim=8,
+        qk_rope_head_dim=8,
+        v_head_dim=8,
+        head_dim=8,
+        n_routed_experts=4,
+        num_experts_per_tok=2,
+        n_shared_experts=1,
+        moe_intermediate_size=32,
+    )
+
+
+def gemma3_config() -> PretrainedConfig:
+    """Return one whose first layer looks back over eight tokens only."""
+    return Gemma3TextConfig(
+        **GROUPED,
+        head_dim=8,
+        query_pre_attn_scalar=8,
+        sliding_window=8,
+        layer_types=["sliding_attention", "full_attention"],
+    )
+
+
+def mamba_config() -> PretrainedConfig:
+    options = {name: COMMON[name] for name in COMMON if "attention" not in name}
+    del options["max_position_embeddings"]
+    return MambaConfig(**options, state_size=4, time_step_rank=4)
+
+
+CONFIGS: dict[str, Callable[[], PretrainedConfig]] = {
+    "bloom": bloom_config,
+    # Widths that no power of two divides well, as larger models have them.
+    "cerebras": partial(gpt_config, 40),
+    "deepseek": deepseek_config,
+    "distilgpt2": partial(gpt_config, 48),
+    "falcon": partial(
+        FalconConfig, **COMMON, multi_query=True, parallel_attn=True, alibi=False
+    ),
+    "galactica": opt_config,
+    "gemma3": gemma3_config,
+    "gpt2": gpt2_config,
+    "gpt_oss": partial(GptOssConfig, **EXPERTS, head_dim=8, sliding_window=8),
+    "gptj": gptj_config,
+    "llama": llama_config,
+    "llama2": llama_config,
+    "llama3": partial(LlamaConfig, **GROUPED, tie_word_embeddings=True),
+    "mamba": mamba_config,
+    "minimax_m2": partial(MiniMaxM2Config, **EXPERTS, head_dim=8),
+    "ministral_3": partial(Ministral3Config, **GROUPED, head_dim=16),
+    "mistral": partial(MistralConfig, **GROUPED, sliding_window=8),
+    "mixtral": partial(MixtralConfig, **EXPERTS),
+    "olmo2": partial(Olmo2Config, **GROUPED),
+    "opt": opt_config,
+    "phi": partial(PhiConfig, **COMMON, intermediate_size=64),
+    "phi3": partial(Phi3Config, **GROUPED),
+    "pythia": partial(
+        GPTNeoXConfig, **COMMON | {"hidden_size": 40, "intermediate_size": 80}
+    ),
+    "qwen2_5": partial(Qwen2Config, **GROUPED, tie_word_embeddings=True),
+    "qwen3": partial(Qwen3Config, **GROUPED, head_dim=16),
+    "smollm2": partial(LlamaConfig, **GROUPED, tie_word_embeddings=True),
+    "smollm3": partial(SmolLM3Config, **GROUPED, no_rope_layer_interval=2),
+}
+"""A tiny model of each family file's architecture."""
+
+
+def save_seeing_folder(path: Path, architecture: str) -> Any:
+    """Write a random model that also reads images, and return it."""
+    text = CONFIGS[architecture]()
+    sight: dict[str, Any] = {
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 4,
+        "image_size": 32,
+        "patch_size": 8,
+    }
+    config: PretrainedConfig = (
+        Gemma3Config(text_config=text, vision_config=SiglipVisionConfig(**sight))
+        if architecture == "gemma3"
+        else Mistral3Config(
+            text_config=text,
+            vision_config=PixtralVisionConfig(**sight),
+            image_token_index=3,
+            tie_word_embeddings=False,
+        )
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model: Any = AutoModelForImageTextToText.from_config(config)
+    model.save_pretrained(path)
+    tokenizer().save_pretrained(path)
+    return model.eval()
 
 
 def save_folder(
@@ -120,3 +308,10 @@ def save_folder(
     model.save_pretrained(path)
     tokenizer(chat_template).save_pretrained(path)
     return path
+
+
+def logits(model: Any) -> torch.Tensor:
+    """Return the logits for a fixed text."""
+    ids = torch.tensor([[5, 6, 7, 8, 9, 10, 11]])
+    with torch.inference_mode():
+        return model.engine.model(input_ids=ids).logits

@@ -7,18 +7,12 @@ import huggingface_hub.constants
 import pytest
 import torch
 from safetensors import safe_open
+from tiny import logits
 
 from xturing.core.errors import DownloadError, ModelError, OutputError, SettingsError
 from xturing.models import BaseModel, GenericLoraModel, GenericModel
 from xturing.models.folders import CARD_FILE
 from xturing.models.hub import locate
-
-
-def logits(model) -> torch.Tensor:
-    """Return the logits for a fixed text."""
-    ids = torch.tensor([[5, 6, 7, 8, 9, 10, 11]])
-    with torch.inference_mode():
-        return model.engine.model(input_ids=ids).logits
 
 
 def perturb(model) -> None:

@@ -30,11 +30,12 @@ ALL_FAMILIES = list(families().values())
 EVERY_FAMILY = pytest.mark.parametrize(
     "family", ALL_FAMILIES, ids=lambda family: family.name
 )
+VARIANTS = Variant.all()
 CHECKPOINTS = [family for family in ALL_FAMILIES if family.checkpoint]
 
 
 def variants_of(family):
-    return [variant for variant in Variant.all() if variant.family is family]
+    return [variant for variant in VARIANTS if variant.family is family]
 
 
 @EVERY_FAMILY

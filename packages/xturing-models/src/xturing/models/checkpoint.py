@@ -14,6 +14,14 @@ from xturing.models.quantization import Quantization, found_in, reconciled
 from xturing.models.quiet import without_progress_bars
 from xturing.models.weights import MODEL, refuse_broken
 
+SEEING = {"gemma3", "mistral3"}
+"""Model types that read images too; of these, the part for text is opened."""
+TEXT_NAMES = {
+    r"^(model\.)?language_model\.(model\.)?(?!lm_head)": "model.",
+    r"^language_model\.lm_head\.": "lm_head.",
+}
+"""What that part's weights are called in a checkpoint, and what in a model of text."""
+
 
 @dataclass
 class Checkpoint:
@@ -64,22 +72,18 @@ def open_checkpoint(
     from xturing.models import packing
 
     refuse_broken(location.folder, MODEL)
-    there = found_in(_config(location.folder))
-    loading: dict[str, Any] = {}
-    if there is not None:
-        wanted = quantization or there
-        quantization = reconciled(there, wanted, location.folder)
-        loading = packing.reopening_options(there, device.name)
-    elif quantization is not None:
-        quantization = packing.settled(quantization, device.name)
-        loading = packing.loading_options(quantization, device.name)
     options = {"local_files_only": True, "trust_remote_code": trust_remote_code}
+    quantization, loading = _loading(location.folder, device, quantization)
     folder = tokenizer_folder or location.folder
     try:
         with without_progress_bars():
             tokenizer = AutoTokenizer.from_pretrained(folder, **options)
             model: Any = AutoModelForCausalLM.from_pretrained(
-                location.folder, dtype=device.dtype, **options, **loading
+                location.folder,
+                dtype=device.dtype,
+                **_text_part(location.folder, options),
+                **options,
+                **loading,
             )
     except (OSError, ValueError, KeyError) as error:
         raise ModelError(
@@ -95,7 +99,34 @@ def open_checkpoint(
     return Checkpoint(model, tokenizer, device, quantization)
 
 
-def _config(folder: Path) -> dict[str, Any]:
+def _loading(
+    folder: Path, device: Device, wanted: Quantization | None
+) -> tuple[Quantization | None, dict[str, Any]]:
+    """Return how weights will be quantized, and what makes `from_pretrained` do so."""
+    from xturing.models import packing
+
     path = folder / "config.json"
-    values = read_json(path) if path.is_file() else {}
-    return values if isinstance(values, dict) else {}
+    config = read_json(path) if path.is_file() else {}
+    there = found_in(config) if isinstance(config, dict) else None
+    if there is not None:
+        found = reconciled(there, wanted or there, folder)
+        return found, packing.reopening_options(there, device.name)
+    if wanted is None:
+        return None, {}
+    chosen = packing.settled(wanted, device.name)
+    return chosen, packing.loading_options(chosen, device.name)
+
+
+def _text_part(folder: Path, options: dict[str, Any]) -> dict[str, Any]:
+    """Return what has `from_pretrained` open only the text part of a seeing model."""
+    from transformers import AutoConfig
+
+    whole: Any = AutoConfig.from_pretrained(folder, **options)
+    if whole.model_type not in SEEING:
+        return {}
+    text = whole.get_text_config()
+    # Some name these beside the parts. Weights that are there twice and differ stay so.
+    text.tie_word_embeddings = text.tie_word_embeddings or whole.tie_word_embeddings
+    if getattr(whole, "quantization_config", None) is not None:
+        text.quantization_config = whole.quantization_config
+    return {"config": text, "key_mapping": TEXT_NAMES}

@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from xturing.core.errors import SettingsError
+
 
 def contrastive_search(
     model: Any,
@@ -27,10 +29,20 @@ def contrastive_search(
     Each token maximises (1 - alpha) * p(token) - alpha * (its hidden state's largest
     cosine similarity to those before it), among the `candidates` likeliest ones. `tap`
     is called with all ids after each token and says which lines shall stop.
+
+    Raises:
+        SettingsError: the model does not cache keys and values, so it cannot go on with
+            one candidate of several.
     """
     stops = torch.tensor(list(stop_ids), device=ids.device)
     start = ids.shape[1]
     output = _forward(model, ids, mask, None)
+    if getattr(output, "past_key_values", None) is None:
+        raise SettingsError(
+            "penalty_alpha is set, but contrastive search needs the keys and values of "
+            f"what was read, and {model.config.model_type} keeps none. Set "
+            "penalty_alpha to null."
+        )
     past = output.hidden_states[-1]
     scores = output.logits[:, -1]
     done = torch.zeros(len(ids), dtype=torch.bool, device=ids.device)

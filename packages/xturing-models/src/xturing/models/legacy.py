@@ -21,7 +21,6 @@ from xturing.core.events import Notice, tell
 from xturing.core.files import read_json
 from xturing.core.settings import Settings
 from xturing.models.folders import ADAPTER_FILE
-from xturing.models.variant import Variant
 from xturing.models.weights import read_pickle
 
 if TYPE_CHECKING:
@@ -217,19 +216,6 @@ def read_config(folder: Path) -> dict[str, Any]:
     except DataError as error:
         raise ModelError(f"{file} cannot be read: {error}") from error
     return config if isinstance(config, dict) else {}
-
-
-def variant(name: str) -> Variant:
-    """Return the variant that an adapter of 0.1 was made with.
-
-    The adapters of 0.1's 8-bit variants are opened on weights in full precision.
-
-    Raises:
-        UnknownNameError: there is none of that name.
-    """
-    if name not in {variant.name for variant in Variant.all()}:
-        name = name.removesuffix("_int8")
-    return Variant.parse(name)
 
 
 def accepted(kind: type[Settings], values: Mapping[str, Any]) -> dict[str, Any]:

@@ -113,8 +113,6 @@ def from_folder(path: Path, base: str | None) -> Opening:
 def _variant(card: Card | None, has_adapter: bool) -> Variant:
     if card is None:
         return Variant.parse("generic_lora" if has_adapter else "generic")
-    if card.is_legacy and has_adapter:
-        return legacy.variant(card.model_name)
     return Variant.parse(card.model_name)
 
 
