@@ -1,6 +1,8 @@
 """`BaseModel`: a model by name, from its first load to its saved folder."""
 
 from collections.abc import Callable, Iterator, Sequence
+from copy import copy
+from dataclasses import replace
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, Self, overload
@@ -13,12 +15,15 @@ from xturing.models import legacy
 from xturing.models.device import default_device
 from xturing.models.folders import CARD_FILE, SCHEMA_VERSION, Card, weight_files
 from xturing.models.opening import Opening, by_name, from_folder
+from xturing.models.quantization import Quantization
 from xturing.models.settings import FinetuningConfig, GenerationConfig
-from xturing.models.variant import Variant
+from xturing.models.variant import Variant, variant_scheme
+from xturing.quant.schemes import SKIP
 
 if TYPE_CHECKING:
     from xturing.models.checkpoint import Checkpoint
     from xturing.models.generation import Answer, Prompt
+    from xturing.quant.calibration import Rows
 
 SAVED = "saved model"
 GENERATION_BATCH = 8
@@ -309,6 +314,41 @@ class BaseModel:
             f"{self.engine.quantization.scheme}, and rounded weights cannot be trained "
             f"themselves. Use '{adapted.name}', which trains an adapter on top of them."
         )
+
+    def quantize(
+        self,
+        scheme: str,
+        backend: str = "auto",
+        *,
+        group_size: int | None = None,
+        skip: Sequence[str] = SKIP,
+        calibration: "Rows | None" = None,
+    ) -> "BaseModel":
+        """Return a model like this one with quantized weights; this one stays.
+
+        The arguments are those of `xturing.quant.quantize`; `calibration` has token ids
+        of shape (1, seq).
+
+        Raises:
+            QuantizationError: it cannot be done so, or is done already.
+            ModelError: the model has an adapter that is not merged.
+        """
+        from xturing.models import lora, packing
+
+        if lora.is_adapted(self.engine.model):
+            raise ModelError(
+                f"'{self.variant.name}' has an adapter. Merge it first, so that the "
+                "merged weights are quantized: model.merge().quantize(...)."
+            )
+        wanted = Quantization(
+            scheme=scheme, backend=backend, group_size=group_size, skip=tuple(skip)
+        )
+        settled = packing.settled(wanted, self.engine.device.name)
+        model = packing.quantized(self.engine.model, settled, calibration)
+        made = copy(self)
+        made.engine = replace(self.engine, model=model, quantization=settled)
+        made.variant = Variant(self.variant.family, "none", variant_scheme(scheme))
+        return made
 
     def merge(self) -> Self:
         """Work the adapter into the weights, so that the model stands alone.

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from transformers.core_model_loading import ConversionOps
 from transformers.quantizers.auto import (
+    AutoHfQuantizer,
     register_quantization_config,
     register_quantizer,
 )
@@ -23,7 +24,9 @@ from transformers.utils.quantization_config import QuantizationConfigMixin
 from xturing.core.errors import QuantizationError
 from xturing.core.extras import require
 from xturing.models.quantization import METHOD, Quantization
+from xturing.quant import quantize
 from xturing.quant.backends.bitsandbytes import keep_layout
+from xturing.quant.calibration import Rows
 from xturing.quant.choosing import choose
 from xturing.quant.layers import packed_weights, prepare
 from xturing.quant.packed import Packed
@@ -151,9 +154,7 @@ class NativeQuantizer(HfQuantizer):
             if target.module is head:
                 weight = target.weight
                 self._prepare(target).fill(weight)
-                model.config.get_text_config().tie_word_embeddings = False
-                model.config.tie_word_embeddings = False
-                model.all_tied_weights_keys = {}
+                _untie(model)
 
     def _prepare(self, target: Target) -> Packed:
         scheme = target.scheme(self._scheme)
@@ -190,6 +191,36 @@ class _Pack(ConversionOps):
         return others
 
 
+def quantized(model: Any, wanted: Quantization, rows: Rows | None = None) -> Any:
+    """Return a transformers model like a dense one, quantized, ready to be saved.
+
+    Raises:
+        QuantizationError: it cannot be done so.
+    """
+    fused = ("native", "gptq")
+    # The methods of transformers for the other backends leave the head alone.
+    skip = wanted.skip if wanted.backend in fused else (*wanted.skip, "head")
+    made = quantize(
+        model,
+        wanted.scheme,
+        wanted.backend,
+        group_size=wanted.group_size,
+        skip=skip,
+        calibration=rows,
+    )
+    kept = replace(wanted, backend="native") if wanted.backend in fused else wanted
+    config = loading_options(kept, model.device.type)["quantization_config"]
+    made.hf_quantizer = AutoHfQuantizer.from_config(config, pre_quantized=True)
+    made.config.quantization_config = config
+    made.is_quantized = True
+    made.quantization_method = config.quant_method
+    if wanted.backend in fused:
+        _untie(made)
+    _one_expert_at_a_time(made)
+    finish(made)
+    return made
+
+
 def finish(model: Any) -> None:
     """Mend what other libraries do to a quantized model that was just loaded."""
     keep_layout(model)
@@ -210,6 +241,15 @@ def dequantized(model: Any) -> Any:
         if inner is not None:
             vars(inner).pop("_is_quantized", None)
     return model
+
+
+def _untie(model: Any) -> None:
+    """Have a packed head saved beside the embeddings that it was tied to."""
+    head = output_head(model)
+    if head is not None and packed_weights(head):
+        model.config.get_text_config().tie_word_embeddings = False
+        model.config.tie_word_embeddings = False
+        model.all_tied_weights_keys = {}
 
 
 def _one_expert_at_a_time(model: Any) -> None:

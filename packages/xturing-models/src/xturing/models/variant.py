@@ -186,6 +186,12 @@ class Variant:
         return family.quantized_decoding, f"family {family.name}"
 
 
+def variant_scheme(quantization: str) -> str:
+    """Return the variants' name for a quantization scheme; "none" if they have none."""
+    named = (name for name in SCHEMES if SCHEMES[name].quantization == quantization)
+    return next((name for name in named if name == quantization), "none")
+
+
 @cache
 def _by_name() -> dict[str, Variant]:
     """Return the variants of this package's families, by all their names."""

@@ -141,7 +141,7 @@ def refuse_broken(weight: Tensor, name: str) -> None:
         raise QuantizationError(f"'{name}' has no values (it is on the meta device).")
     if not weight.is_floating_point():
         raise QuantizationError(f"'{name}' is {weight.dtype}; weights are floats.")
-    finite = torch.isfinite(weight)
+    finite = torch.isfinite(weight.detach())
     if not finite.all():
         raise QuantizationError(
             f"'{name}' has {int((~finite).sum())} weights that are NaN or infinite, so "
