@@ -87,6 +87,12 @@ def test_a_wrong_name_is_answered_with_the_nearest():
         BaseModel.create("lama_lora")
 
 
+def test_a_name_like_no_other_is_not_answered_with_hundreds():
+    with pytest.raises(UnknownNameError, match=r"None of the \d+ names") as caught:
+        BaseModel.create("zzzz")
+    assert len(str(caught.value)) < 300
+
+
 def test_each_variant_of_a_checkpoint_has_a_class():
     for variant in Variant.all():
         if variant.family.checkpoint:
