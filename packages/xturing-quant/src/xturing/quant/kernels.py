@@ -14,6 +14,7 @@ from torch import Tensor
 FUSED_ROWS = 64
 INT4_GROUPS = (32, 64, 128, 256)
 TOLERANCE = 0.02
+ALIGNMENT = 64
 
 
 @dataclass(frozen=True)
@@ -64,17 +65,26 @@ def int4_packed(codes: Tensor, group_size: int) -> tuple[Tensor, Blocks] | None:
     return None
 
 
+def aligned(tensor: Tensor) -> Tensor:
+    """Return a tensor that begins where a kernel may load it from.
+
+    The kernels load whole vectors, which ends the process elsewhere; tensors that are
+    mapped from a file begin anywhere.
+    """
+    return tensor.clone() if tensor.data_ptr() % ALIGNMENT else tensor
+
+
 def int8_product(x: Tensor, codes: Tensor, scales: Tensor) -> Tensor:
     """Return x @ (codes * scales).T, x of shape (few, columns), in bfloat16."""
     return torch.ops.aten._weight_int8pack_mm(  # noqa: SLF001
-        x.to(torch.bfloat16), codes, scales.view(-1)
+        aligned(x.to(torch.bfloat16)), codes, scales.view(-1)
     )
 
 
 def int4_product(x: Tensor, packed: Tensor, group_size: int, scales: Tensor) -> Tensor:
     """Return x @ weight.T, x of shape (few, columns), in bfloat16."""
     return torch.ops.aten._weight_int4pack_mm_for_cpu(  # noqa: SLF001
-        x.to(torch.bfloat16), packed, group_size, scales
+        aligned(x.to(torch.bfloat16)), packed, group_size, scales
     )
 
 

@@ -79,6 +79,8 @@ class Packed(nn.Module):
         """Put the codes in the order that a fast kernel wants, if there is one."""
         if self.codes.device.type != "cpu" or len(self.shape) != 2:
             return
+        self.codes = kernels.aligned(self.codes)
+        self.scales = kernels.aligned(self.scales)
         scheme = self.scheme
         if scheme.is_symmetric:
             is_whole = self.group_size == self.columns
