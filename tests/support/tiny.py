@@ -315,3 +315,10 @@ def logits(model: Any) -> torch.Tensor:
     ids = torch.tensor([[5, 6, 7, 8, 9, 10, 11]])
     with torch.inference_mode():
         return model.engine.model(input_ids=ids).logits
+
+
+def greedy(model: Any, questions: list[str]) -> list[str]:
+    """Return a model's most likely answers, at most eight tokens long."""
+    config = model.generation_config()
+    config.do_sample, config.penalty_alpha, config.max_new_tokens = False, None, 8
+    return model.generate(texts=questions)

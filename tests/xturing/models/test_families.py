@@ -11,19 +11,26 @@ from pathlib import Path
 import pytest
 import tiny
 import torch
+from other_process import OtherProcess
 
 from xturing.core.errors import ModelError, SettingsError
 from xturing.data import InstructionDataset
 from xturing.models import BaseModel, Variant, families
+from xturing.models.variant import ADAPTERS, SCHEMES
+from xturing.quant.layers import packed_weights
+from xturing.quant.plan import targets
 from xturing.train import FinetuneReport
 
 FILES = sorted({family.file for family in families().values()} - {"generic", None})
-ADAPTERS = ["none", "lora"]
 QUESTIONS = ["say fox", "what is the capital of france, please?"]
 STEPS = 3
 
 every_architecture = pytest.mark.parametrize("file", FILES)
-every_adapter = pytest.mark.parametrize("adapter", ADAPTERS)
+every_adapter = pytest.mark.parametrize("adapter", list(ADAPTERS))
+every_scheme = pytest.mark.parametrize("scheme", list(SCHEMES))
+every_quantized = pytest.mark.parametrize(
+    "scheme", [name for name in SCHEMES if name != "none"]
+)
 
 
 @dataclass(frozen=True)
@@ -44,17 +51,23 @@ def folder_of(tmp_path_factory: pytest.TempPathFactory):
 
 @pytest.fixture(scope="session")
 def run_of(folder_of, tmp_path_factory: pytest.TempPathFactory):
-    """Return a function from a family file and an adapter to a run, made once."""
+    """Return a function from a family file and a variant of it to a run, made once."""
     root = tmp_path_factory.mktemp("runs")
 
     @cache
-    def run(file: str, adapter: str) -> Run:
-        name = named(file, adapter)
+    def run(name: str, file: str) -> Run:
         model = opened(name, folder_of(file))
         before = base_weights(model)
         return Run(model, taught(model, root / name), before)
 
-    return run
+    return lambda file, *variant: run(named(file, *variant), file)
+
+
+@pytest.fixture(scope="session")
+def other_process():
+    process = OtherProcess()
+    yield process
+    process.close()
 
 
 def named(file: str, adapter: str, scheme: str = "none") -> str:
@@ -87,9 +100,16 @@ def taught(model: BaseModel, output: Path) -> FinetuneReport:
 
 
 def greedy(model: BaseModel) -> list[str]:
-    config = model.generation_config()
-    config.do_sample, config.penalty_alpha = False, None
-    return model.generate(texts=QUESTIONS)
+    return tiny.greedy(model, QUESTIONS)
+
+
+def same_elsewhere(model: BaseModel, folder: Path, process: OtherProcess) -> None:
+    """Assert that a model answers alike when another process opens its folder."""
+    reply = process.answers(folder, QUESTIONS)
+    assert reply["name"] == model.config_name
+    there = torch.tensor(reply["logits"])
+    torch.testing.assert_close(there, tiny.logits(model), rtol=1e-4, atol=1e-4)
+    assert reply["answers"] == greedy(model)
 
 
 def base_weights(model: BaseModel) -> dict[str, torch.Tensor]:
@@ -109,32 +129,65 @@ def test_every_family_has_a_tiny_architecture(file):
     assert file in tiny.CONFIGS
 
 
-@every_adapter
-@every_architecture
-def test_a_family_learns(file, adapter, run_of):
-    losses = run_of(file, adapter).report.losses
-    assert len(losses) == STEPS
-    assert losses[-1] < losses[0]
+def is_trained(adapter: str, scheme: str) -> bool:
+    return adapter == "lora" or scheme == "none"
 
 
+@every_scheme
 @every_adapter
 @every_architecture
-def test_an_adapter_leaves_the_base_weights_as_they_are(file, adapter, run_of):
-    run = run_of(file, adapter)
+def test_a_variant_lives(
+    file, adapter, scheme, run_of, folder_of, other_process, tmp_path
+):
+    """Created, taught where it can be, saved, and opened by another process."""
+    if is_trained(adapter, scheme):
+        run = run_of(file, adapter, scheme)
+        model, folder = run.model, Path(run.report.output_dir)
+        assert len(run.report.losses) == STEPS
+        assert run.report.losses[-1] < run.report.losses[0]
+        assert changed(run) == (adapter == "none")
+    else:
+        model, folder = opened(named(file, adapter, scheme), folder_of(file)), tmp_path
+        with pytest.raises(SettingsError, match=f"Use '{named(file, 'lora', scheme)}'"):
+            model.prepare_training()
+        model.save(folder / "saved")
+        folder = folder / "saved"
+    same_elsewhere(model, folder, other_process)
+
+
+def changed(run: Run) -> bool:
+    """Tell whether training changed a bit of the base weights."""
     after = base_weights(run.model)
     assert after.keys() == run.before.keys()
-    changed = {name for name in after if not torch.equal(after[name], run.before[name])}
-    assert bool(changed) == (adapter == "none")
+    return any(not torch.equal(after[name], run.before[name]) for name in after)
 
 
-@every_adapter
+@every_quantized
 @every_architecture
-def test_a_family_answers_alike_once_it_is_loaded(file, adapter, run_of):
-    run = run_of(file, adapter)
-    loaded = BaseModel.load(run.report.output_dir)
-    assert loaded.config_name == run.model.config_name
-    assert torch.equal(tiny.logits(loaded), tiny.logits(run.model))
-    assert greedy(loaded) == greedy(run.model)
+def test_no_weight_is_left_whole(file, scheme, folder_of):
+    """Of the layers and experts, that is; embeddings and norms stay as they are."""
+    model = opened(named(file, "none", scheme), folder_of(file)).engine.model
+    whole = [
+        target.name
+        for target in targets(model, skip=["embeddings"])
+        if not packed_weights(target.module)
+    ]
+    assert not whole
+
+
+@pytest.mark.parametrize("scheme", ["int8", "int4", "int2"])
+@every_architecture
+def test_a_merged_model_is_the_adapted_one(file, scheme, run_of, tmp_path):
+    adapted = run_of(file, "lora", scheme)
+    merged = BaseModel.load(adapted.report.output_dir).merge()
+    expected = tiny.logits(adapted.model)
+    # Few rows are multiplied by kernels that round what they are given to bfloat16.
+    difference = (tiny.logits(merged) - expected).norm() / expected.norm()
+    assert difference < 0.02
+    merged.save(tmp_path / "merged")
+    loaded = BaseModel.load(tmp_path / "merged")
+    assert torch.equal(tiny.logits(loaded), tiny.logits(merged))
+    assert loaded.engine.quantization is None
 
 
 @every_architecture

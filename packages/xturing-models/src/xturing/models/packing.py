@@ -159,6 +159,8 @@ class NativeQuantizer(HfQuantizer):
     def _prepare(self, target: Target) -> Packed:
         scheme = target.scheme(self._scheme)
         size = self.quantization_config.group_size if scheme is self._scheme else None
+        # transformers gives modules without their weights random ones otherwise.
+        target.module._is_hf_initialized = True  # type: ignore[assignment]
         return prepare(target.module, target.parameter, scheme, size)
 
     def is_serializable(self) -> bool:

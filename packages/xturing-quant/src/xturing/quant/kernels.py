@@ -77,14 +77,14 @@ def aligned(tensor: Tensor) -> Tensor:
 def int8_product(x: Tensor, codes: Tensor, scales: Tensor) -> Tensor:
     """Return x @ (codes * scales).T, x of shape (few, columns), in bfloat16."""
     return torch.ops.aten._weight_int8pack_mm(  # noqa: SLF001
-        aligned(x.to(torch.bfloat16)), codes, scales.view(-1)
+        aligned(x.to(torch.bfloat16).contiguous()), codes, scales.view(-1)
     )
 
 
 def int4_product(x: Tensor, packed: Tensor, group_size: int, scales: Tensor) -> Tensor:
     """Return x @ weight.T, x of shape (few, columns), in bfloat16."""
     return torch.ops.aten._weight_int4pack_mm_for_cpu(  # noqa: SLF001
-        aligned(x.to(torch.bfloat16)), packed, group_size, scales
+        aligned(x.to(torch.bfloat16).contiguous()), packed, group_size, scales
     )
 
 

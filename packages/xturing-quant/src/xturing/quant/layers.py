@@ -98,7 +98,7 @@ class Slices:
     ) -> Any:
         if function is functional.embedding and isinstance(args[1], Slices):
             return args[1]._packed.lookup(args[0])
-        return function(*map(_dense, args), **(kwargs or {}))
+        return _dense_call(function, args, kwargs)
 
 
 class Slice:
@@ -128,7 +128,12 @@ class Slice:
                 return y if bias is None else y + bias
             if function in (Tensor.matmul, Tensor.__matmul__, torch.matmul):
                 return multiply(x, matrix._number, is_transposed=True)
-        return function(*map(_dense, args), **(kwargs or {}))
+        return _dense_call(function, args, kwargs)
+
+
+def _dense_call(function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+    dense = {name: _dense(value) for name, value in (kwargs or {}).items()}
+    return function(*map(_dense, args), **dense)
 
 
 def _dense(value: Any) -> Any:
