@@ -1,0 +1,96 @@
+"""What quantization does to the real default model, in figures that users rely on."""
+
+import math
+from pathlib import Path
+
+import pytest
+import torch
+
+from xturing.data import InstructionDataset, open_dataset
+from xturing.models import BaseModel
+from xturing.models.fidelity import compare
+
+pytestmark = pytest.mark.slow
+
+WINDOW, WINDOWS = 500, 4
+GREEDY = "What is the capital of France?"
+
+
+@pytest.fixture(scope="module")
+def wiki() -> Path:
+    file = Path(__file__).parents[3] / "shared" / "data" / "wiki.txt"
+    if not file.is_file():
+        pytest.skip("the text is kept beside the project, not in it")
+    return file
+
+
+@pytest.fixture(scope="module")
+def rows(smollm2, wiki) -> list[torch.Tensor]:
+    """Return the first 2,000 tokens of a text that no one tuned on, and what follows."""
+    ids = smollm2.engine.tokenizer(wiki.read_text(encoding="utf-8"))["input_ids"]
+    starts = range(0, len(ids) - WINDOW, WINDOW)
+    return [torch.tensor([ids[start : start + WINDOW]]) for start in starts]
+
+
+def growth(smollm2: BaseModel, rows: list[torch.Tensor], **options: object) -> float:
+    """Return by what share quantization raises the perplexity."""
+    made = smollm2.quantize(**options)
+    increase = compare(smollm2, made, rows[:WINDOWS]).loss_increase
+    assert increase is not None
+    return math.exp(increase) - 1
+
+
+@pytest.mark.parametrize(("scheme", "limit"), [("int8", 0.01), ("int4", 0.08)])
+def test_perplexity_hardly_grows(smollm2, rows, scheme, limit):
+    assert growth(smollm2, rows, scheme=scheme) < limit
+
+
+def test_calibrated_int4_hardly_raises_the_perplexity(smollm2, rows):
+    calibration = rows[WINDOWS : WINDOWS + 16]
+    found = growth(smollm2, rows, scheme="int4", calibration=calibration)
+    assert found < 0.05
+
+
+def test_calibration_makes_up_for_much_of_what_two_bits_lose(smollm2, rows):
+    plain = growth(smollm2, rows, scheme="int2")
+    calibration = rows[WINDOWS : WINDOWS + 16]
+    assert growth(smollm2, rows, scheme="int2", calibration=calibration) < plain / 2
+
+
+@pytest.mark.parametrize("scheme", ["int8", "int4"])
+def test_the_real_model_answers_as_before(smollm2, scheme):
+    made = smollm2.quantize(scheme)
+    made.generation_config().max_new_tokens = 12
+    assert "Paris" in made.generate(texts=GREEDY)
+
+
+def test_a_model_quantized_while_loading_is_the_one_quantized_after(smollm2):
+    loaded, made = BaseModel.create("smollm2_int4"), smollm2.quantize("int4")
+    ids = torch.arange(100, 400)[None]
+    with torch.inference_mode():
+        assert torch.equal(
+            loaded.engine.model(ids).logits, made.engine.model(ids).logits
+        )
+
+
+def test_an_adapter_on_four_bits_learns_as_one_on_whole_weights(alpaca, tmp_path):
+    losses = {}
+    for name in ("smollm2_lora", "smollm2_lora_int4"):
+        losses[name] = tuned(name, open_dataset(alpaca, limit=24), tmp_path / name)
+    whole, four_bits = losses.values()
+    assert four_bits == pytest.approx(whole, rel=0.03)
+
+
+def tuned(name: str, rows: InstructionDataset, output: Path) -> float:
+    """Return the held-out loss after an epoch."""
+    model = BaseModel.create(name)
+    config = model.finetuning_config()
+    config.output_dir = str(output)
+    config.learning_rate, config.num_train_epochs = 2e-4, 1
+    config.batch_size, config.gradient_accumulation_steps = 4, 1
+    config.max_length, config.validation_split = 1024, 0.25
+    report = model.finetune(rows)
+    assert report.loss_before is not None
+    assert report.loss_after is not None
+    assert report.loss_after < report.loss_before
+    return report.loss_after
