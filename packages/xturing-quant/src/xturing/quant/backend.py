@@ -115,8 +115,8 @@ def layer_by_layer(
     for target in work.targets:
         if not isinstance(target.module, nn.Linear):
             raise QuantizationError(
-                f"'{target.name}' is a {type(target.module).__name__}, and {name} keeps "
-                "plain linear layers only. Use the native backend, or skip it."
+                f"'{target.name}' is a {type(target.module).__name__}, and {name} "
+                "keeps plain linear layers only. Use the native backend, or skip it."
             )
         scheme, size = work.fitting(target)
         origin = Origin(scheme.name, size, target.weight.dtype)

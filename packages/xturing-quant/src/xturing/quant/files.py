@@ -112,6 +112,7 @@ def load(model: Model, path: str | Path) -> Model:
         made = cast(Model, replaced(made, layer.module, module))
     dense = {name: value for name, value in tensors.items() if SEPARATOR not in name}
     _assign(made, wanted, dense, manifest.aliases)
+    _refuse_empty(made)
     setattr(made, RECIPE, manifest.recipe)
     return made
 
@@ -271,6 +272,15 @@ def _assign(
             value = tied.setdefault(source, nn.Parameter(value, learns))
         values[name] = value
     model.load_state_dict(values, strict=False, assign=True)
+
+
+def _refuse_empty(model: nn.Module) -> None:
+    for name, buffer in model.named_buffers():
+        if buffer.device.type == "meta":
+            raise QuantizationError(
+                f"'{name}' has no values: it is in no file, and the given model is on "
+                "the meta device. Give a model that was made on another device."
+            )
 
 
 def _manifest(folder: Path) -> Manifest:

@@ -22,6 +22,10 @@ from xturing.quant.schemes import Scheme
 OUTLIER = 6.0
 """Activations above this are multiplied in half precision (LLM.int8, section 3.2)."""
 
+BLOCK = 64
+"""Weights that share a scale in 4 bits. Its CPU kernels take the scale of another block
+where blocks cross rows (seen in 0.50)."""
+
 
 class BitsAndBytes:
     """Layers of bitsandbytes."""
@@ -131,6 +135,12 @@ def _made(dense_layer: nn.Linear, scheme: Scheme, group_size: int | None) -> nn.
             "bitsandbytes has group sizes of its own: leave group_size out."
         )
     weight = dense_layer.weight
+    if scheme.bits == 4 and weight.is_cpu and weight.shape[1] % BLOCK:
+        raise QuantizationError(
+            f"A layer has {weight.shape[1]} inputs. On CPUs bitsandbytes multiplies "
+            f"4-bit weights wrongly where that is no multiple of {BLOCK}. Use the native "
+            "backend."
+        )
     layer = _empty(dense_layer, scheme)
     made = type(layer.weight)(
         weight.detach().to("cpu"), requires_grad=False, **_options(layer, scheme)

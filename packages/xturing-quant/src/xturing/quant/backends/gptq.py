@@ -25,7 +25,7 @@ from xturing.quant import layers
 from xturing.quant.backend import Work, missing
 from xturing.quant.backends.native import Native
 from xturing.quant.calibration import Rows
-from xturing.quant.plan import Target
+from xturing.quant.plan import Target, targets
 from xturing.quant.schemes import Scheme
 
 GROUP = 32
@@ -69,15 +69,23 @@ class GPTQ(Native):
         group_size = work.group_size or GROUP
         _refuse(work, group_size)
         in_blocks = [target for target in work.targets if target.kind == "linear"]
-        for target in in_blocks:
-            # optimum writes into the weights, and these are shared with the original.
-            target.module.weight = nn.Parameter(target.weight.detach().clone())
+        # optimum writes into the weights of a block, be they skipped or not, and these
+        # are shared with the original.
+        shared = {
+            target: target.weight
+            for target in targets(work.model, ())
+            if target.kind == "linear"
+        }
+        for target, weight in shared.items():
+            target.module.weight = nn.Parameter(weight.detach().clone())
         found = _calibrated(work, in_blocks, group_size)
+        for target, weight in shared.items():
+            target.module.weight = weight
+            work.model.set_submodule(target.name, target.module)
         for target in in_blocks:
             scheme = work.scheme
             packed = layers.prepare(target.module, "weight", scheme, group_size)
             packed.take(*found[target.name])
-            work.model.set_submodule(target.name, target.module)
         for target in work.targets:
             if target.kind != "linear":
                 self._pack(target, work, None)
