@@ -107,16 +107,15 @@ def test_the_gradient_is_that_through_the_dequantized_weight(backend, scheme, ro
     layer.train()
     down, up = (normal(4, 128, seed=1) / 8).requires_grad_(), normal(64, 4, seed=2)
     up.requires_grad_()
-    found, wanted = [], []
-    for each, gradients in ((layer, found), (dense, wanted)):
+
+    def gradients(each: nn.Module) -> tuple[torch.Tensor, ...]:
         x = normal(rows, 128, seed=3).requires_grad_()
         # An adapter in front and one beside, as LoRA has it.
         y = each(x + functional.linear(functional.linear(x, down), down.T))
         y = y + functional.linear(functional.linear(x, down), up)
-        gradients += torch.autograd.grad(
-            (y * normal(rows, 64, seed=4)).sum(), (x, down, up)
-        )
-    for gradient, right in zip(found, wanted, strict=True):
+        return torch.autograd.grad((y * normal(rows, 64, seed=4)).sum(), (x, down, up))
+
+    for gradient, right in zip(gradients(layer), gradients(dense), strict=True):
         assert gradient.abs().sum() > 0
         assert relative(gradient, right) < 1e-3
 

@@ -138,8 +138,8 @@ def _made(dense_layer: nn.Linear, scheme: Scheme, group_size: int | None) -> nn.
     if scheme.bits == 4 and weight.is_cpu and weight.shape[1] % BLOCK:
         raise QuantizationError(
             f"A layer has {weight.shape[1]} inputs. On CPUs bitsandbytes multiplies "
-            f"4-bit weights wrongly where that is no multiple of {BLOCK}. Use the native "
-            "backend."
+            f"4-bit weights wrongly where that is no multiple of {BLOCK}. Use the "
+            "native backend."
         )
     layer = _empty(dense_layer, scheme)
     made = type(layer.weight)(
