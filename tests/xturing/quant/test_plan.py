@@ -114,6 +114,7 @@ def test_on_gpus_bitsandbytes_is_chosen_for_what_it_can_do():
     assert choose("auto", SCHEMES["nf4"], gpu, is_plain=False).backend.name == "native"
 
 
+@pytest.mark.filterwarnings("ignore:Initializing zero-element tensors")
 def test_an_empty_layer_is_left_alone():
     model = nn.Sequential(nn.Linear(64, 64), nn.ModuleDict())
     model.add_module("none", nn.Linear(64, 0))

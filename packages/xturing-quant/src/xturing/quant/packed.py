@@ -65,7 +65,8 @@ class Packed(nn.Module):
 
         `moment` is the second moment of its inputs, for rounding that heeds them.
         """
-        stored = weight.T if self.is_transposed else weight.reshape(self.rows, -1)
+        turned = weight.T.contiguous() if self.is_transposed else weight
+        stored = turned.reshape(self.rows, -1)
         if moment is None:
             taken = quantized(stored.detach(), self.scheme, self.group_size)
         else:
