@@ -3,9 +3,11 @@
     uv run python tools/check_wheels.py
 
 The environment holds the wheel and what it requires, nothing else; so an import that
-the package does not declare fails here.
+the package does not declare fails here. The first example of a README runs there too,
+for the packages that are of use alone.
 """
 
+import re
 import subprocess
 import sys
 import tempfile
@@ -13,6 +15,8 @@ import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
+ALONE = ("xturing-quant",)
+"""Packages whose first example needs no other."""
 
 
 def members() -> dict[str, str]:
@@ -49,6 +53,17 @@ def check(package: str, module: str, wheels: Path, work: Path) -> None:
     )
     # -I: neither the current folder nor the user's packages help out.
     run(python, "-I", "-c", imports)
+    if package in ALONE:
+        run(python, "-I", "-c", f"import os; os.chdir({str(work)!r})\n{example(package)}")
+
+
+def example(package: str) -> str:
+    """Return the first Python example of a package's README."""
+    text = (ROOT / "packages" / package / "README.md").read_text(encoding="utf-8")
+    found = re.search(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    if found is None:
+        sys.exit(f"The README of {package} has no example.")
+    return found[1]
 
 
 if __name__ == "__main__":

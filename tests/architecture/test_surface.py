@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 SURFACE = Path(__file__).with_name("surface.txt")
-PACKAGES = ["xturing.data", "xturing.models", "xturing.train"]
+PACKAGES = ["xturing.data", "xturing.models", "xturing.quant", "xturing.train"]
 
 
 def surface() -> list[str]:

@@ -125,6 +125,7 @@ def test_ranges_admit_the_workspace_s_own_versions(member):
         ("core", "torch transformers numpy pydantic"),
         ("data", "torch transformers datasets numpy"),
         ("models", "torch transformers peft huggingface_hub"),
+        ("quant", "torch transformers peft bitsandbytes torchao"),
         ("train", "torch lightning transformers"),
     ],
 )

@@ -1,3 +1,4 @@
+import errno
 import json
 
 import pytest
@@ -115,3 +116,30 @@ def test_text_that_is_not_utf8_is_named_with_its_byte(tmp_path):
     file.write_bytes(b'{"a": "\xff"}')
     with pytest.raises(DataError, match="not UTF-8 text .byte 7 is 0xff"):
         read_json(file)
+
+
+FULL = [
+    OSError(errno.ENOSPC, "No space left on device"),
+    RuntimeError("I/O error: No space left on device (os error 28)"),
+]
+
+
+@pytest.mark.parametrize("error", FULL, ids=["system", "library"])
+def test_a_full_disk_changes_nothing_and_says_what_to_do(tmp_path, error):
+    folder, file = tmp_path / "out", tmp_path / "a.txt"
+    write_text(file, "old")
+    with new_folder(folder) as draft:
+        (draft / "a").write_text("old")
+    for writing in (new_file(file), new_folder(folder, overwrite=True)):
+        with (
+            pytest.raises(OutputError, match="full.*changed.*Free some space"),
+            writing,
+        ):
+            raise error
+    assert (file.read_text(), (folder / "a").read_text()) == ("old", "old")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.txt", "out"]
+
+
+def test_other_errors_of_the_system_stay_what_they_are(tmp_path):
+    with pytest.raises(PermissionError), new_folder(tmp_path / "out"):
+        raise PermissionError(errno.EACCES, "Permission denied")

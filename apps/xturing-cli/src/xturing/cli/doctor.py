@@ -7,7 +7,7 @@ from pathlib import Path
 
 from xturing.cli import render
 
-OURS = ("cli", "core", "data", "models", "train")
+OURS = ("cli", "core", "data", "models", "quant", "train")
 THEIRS = ("torch", "transformers", "peft", "lightning", "datasets", "safetensors")
 OPTIONAL = {"deepspeed": 'pip install "xturing-train[deepspeed]"'}
 

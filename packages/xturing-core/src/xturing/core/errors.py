@@ -8,7 +8,7 @@
     ├── ModelError              a model's folder, weights or template cannot be used
     │   └── QuantizationError   weights cannot be quantized, or quantized ones be used
     ├── DownloadError           weights could not be fetched
-    ├── OutputError             a folder to write to is in use
+    ├── OutputError             a folder to write to is in use, or the disk is full
     └── TrainingError           training cannot start or go on
         └── LedgerError         the tokens in the loss are not those of the ledger
 
@@ -54,7 +54,7 @@ class DownloadError(XTuringError):
 
 
 class OutputError(XTuringError):
-    """A folder to write to is in use."""
+    """A folder to write to is in use, or the disk is full."""
 
 
 class TrainingError(XTuringError):

@@ -4,6 +4,7 @@ Everything is written beside its place, flushed to disk, and then renamed over i
 stopped program leaves what was there before.
 """
 
+import errno
 import hashlib
 import json
 import os
@@ -25,13 +26,18 @@ def cache_folder() -> Path:
 
 @contextmanager
 def new_file(path: Path) -> Iterator[Path]:
-    """Yield a draft to write to, and rename it to `path` if nothing is raised."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Yield a draft to write to, and rename it to `path` if nothing is raised.
+
+    Raises:
+        OutputError: the disk is full.
+    """
     draft = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        yield draft
-        _flush(draft)
-        draft.replace(path)
+        with _enough_space(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield draft
+            _flush(draft)
+            draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)
 
@@ -43,20 +49,20 @@ def new_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
     With `overwrite`, a folder that is there is replaced, after the new one is whole.
 
     Raises:
-        OutputError: `path` is there already and holds something.
+        OutputError: `path` is there already and holds something, or the disk is full.
     """
     if not overwrite:
         refuse_used(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{os.getpid()}.part")
     shutil.rmtree(draft, ignore_errors=True)
-    draft.mkdir()
     try:
-        yield draft
-        for file in sorted(draft.rglob("*")):
-            if file.is_file():
-                _flush(file)
-        _take_place(draft, path)
+        with _enough_space(path):
+            draft.mkdir(parents=True)
+            yield draft
+            for file in sorted(draft.rglob("*")):
+                if file.is_file():
+                    _flush(file)
+            _take_place(draft, path)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
 
@@ -166,6 +172,23 @@ def _text(path: Path) -> str:
             f"{path} is not UTF-8 text (byte {error.start} is "
             f"0x{error.object[error.start]:02x}). Save it as UTF-8."
         ) from error
+
+
+@contextmanager
+def _enough_space(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        # Libraries that write by themselves have errors of their own for it.
+        codes = errno.ENOSPC, errno.EDQUOT
+        is_full = isinstance(error, OSError) and error.errno in codes
+        if is_full or os.strerror(errno.ENOSPC) in str(error):
+            raise OutputError(
+                f"The disk is full: {path} could not be written, and nothing that was "
+                "there was changed. Free some space or name a place on another disk, "
+                "and save again."
+            ) from error
+        raise
 
 
 def _take_place(draft: Path, path: Path) -> None:

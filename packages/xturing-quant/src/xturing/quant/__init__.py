@@ -1,4 +1,4 @@
-"""Weight-only quantization of torch modules: quantize, train on top, save, and prove."""
+"""Weight-only quantization of torch modules: quantize, train on top, save, prove."""
 
 from typing import TYPE_CHECKING
 

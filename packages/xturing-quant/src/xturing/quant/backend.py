@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, cast
 
 import torch
 from torch import Tensor, nn
@@ -33,6 +33,18 @@ class Work:
         """Return the scheme and group size for a target."""
         scheme = target.scheme(self.scheme)
         return scheme, self.group_size if scheme is self.scheme else None
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What a layer of another library was made from; kept on it as `xturing_origin`."""
+
+    scheme: str
+    group_size: int | None
+    dtype: torch.dtype
+
+
+ORIGIN = "xturing_origin"
 
 
 class Backend(Protocol):
@@ -96,27 +108,32 @@ def layer_by_layer(
     """
     if work.rows is not None:
         raise QuantizationError(
-            f"The backend '{name}' cannot calibrate. Use native or gptq for that, or "
-            "leave the calibration rows out."
+            f"The backend '{name}' cannot calibrate. Use native or gptq for that, "
+            "or leave the calibration rows out."
         )
     model = work.model
     for target in work.targets:
         if not isinstance(target.module, nn.Linear):
             raise QuantizationError(
-                f"'{target.name}' is a {type(target.module).__name__}, and {name} keeps "
-                "plain linear layers only. Use the native backend, or skip it."
+                f"'{target.name}' is a {type(target.module).__name__}, and {name} "
+                "keeps plain linear layers only. Use the native backend, or skip it."
             )
-        model = replaced(
-            model, target.name, make(target.module, *work.fitting(target))
-        )
+        scheme, size = work.fitting(target)
+        origin = Origin(scheme.name, size, target.weight.dtype)
+        made = make(target.module, scheme, size)
+        setattr(made, ORIGIN, origin)
+        model = replaced(model, target.name, made)
     return model
 
 
 def replaced(model: nn.Module, name: str, module: nn.Module) -> nn.Module:
-    """Return the model with a module in the place of that name."""
+    """Return the model with a module in the place of that name, and in its others."""
     if not name:
         return module
-    model.set_submodule(name, module)
+    old = model.get_submodule(name)
+    places = list(model.named_modules(remove_duplicate=False))
+    for place in [place for place, there in places if there is old]:
+        model.set_submodule(place, module)
     return model
 
 
@@ -126,6 +143,18 @@ def dense(module: nn.Linear, weight: Tensor) -> nn.Linear:
     made.weight = nn.Parameter(weight)
     made.bias = module.bias
     return made.train(module.training)
+
+
+def origin_of(layer: nn.Module) -> Origin | None:
+    """Return what a layer was made from, if it was made here."""
+    return getattr(layer, ORIGIN, None)
+
+
+def dense_again(layer: nn.Module, weight: Tensor) -> nn.Linear:
+    """Return the linear layer that another library's was made from."""
+    origin = origin_of(layer)
+    dtype = torch.float32 if origin is None else origin.dtype
+    return dense(cast(nn.Linear, layer), weight.to(dtype))
 
 
 def missing(library: str, found: bool, extra: str) -> str | None:

@@ -5,8 +5,9 @@ those that follow, as far as the layer's inputs make them alike (arXiv 2210.1732
 algorithm 1). The inputs are those of rows that users give.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -48,12 +49,9 @@ def second_moments(
         QuantizationError: the rows never reach a module.
     """
     moments: dict[str, Tensor] = {}
-    with _watching(modules, moments), torch.inference_mode():
-        was_training = model.training
-        model.eval()
+    with _watching(modules, moments), evaluating(model), torch.inference_mode():
         for row in rows:
             model(row)
-        model.train(was_training)
     for name in modules:
         if name not in moments:
             raise QuantizationError(
@@ -61,6 +59,19 @@ def second_moments(
                 "rows that use the whole model, or skip that layer."
             )
     return moments
+
+
+@contextmanager
+def evaluating(*models: nn.Module) -> Iterator[None]:
+    """Have models in evaluation mode, and put each module's own mode back."""
+    were = [(module, module.training) for model in models for module in model.modules()]
+    for model in models:
+        model.eval()
+    try:
+        yield
+    finally:
+        for module, was in were:
+            module.training = was
 
 
 def calibrated(
@@ -138,14 +149,14 @@ def _watching(
     modules: Mapping[str, nn.Module], moments: dict[str, Tensor]
 ) -> Iterator[None]:
     def watch(name: str) -> "torch.utils.hooks.RemovableHandle":
-        def add(_module: nn.Module, inputs: Iterable[Tensor]) -> None:
-            x = next(iter(inputs))
+        def add(_module: nn.Module, inputs: Any, named: Any) -> None:
+            (x, *_) = (*inputs, *named.values())
             flat = x.reshape(-1, x.shape[-1]).float()
             if name not in moments:
                 moments[name] = flat.new_zeros(flat.shape[1], flat.shape[1])
             moments[name].addmm_(flat.T, flat)
 
-        return modules[name].register_forward_pre_hook(add)
+        return modules[name].register_forward_pre_hook(add, with_kwargs=True)
 
     handles = [watch(name) for name in modules]
     try:

@@ -8,19 +8,11 @@ from xturing.core.errors import QuantizationError
 from xturing.quant.backend import BACKENDS, Backend
 from xturing.quant.schemes import Scheme
 
-# The order on each kind of device, measured on CPUs by `tools/bench/quant.py` and on
-# GPUs taken from what the libraries are made for. A scheme's fidelity is the same
-# wherever it is kept, so speed decides.
-ON_CPU = (
-    ("native", "its packed kernels decode fastest on CPUs, and it trains"),
-    ("torchao", "no packed CPU kernels"),
-    ("bitsandbytes", "decodes more slowly on CPUs"),
-)
-ON_GPU = (
-    ("bitsandbytes", "it has fused GPU kernels and trains"),
-    ("native", "it dequantizes for every product, which works on every device"),
-    ("torchao", "compiled, it has GPU kernels"),
-)
+# Measured on CPUs by `tools/bench/quant.py`, and on GPUs taken from what the libraries
+# are made for. A scheme's fidelity is the same wherever it is kept, so speed decides.
+ON_CPU = "its packed kernels decode fastest on CPUs, and it trains"
+ON_GPU = "it has fused GPU kernels and trains"
+ELSEWHERE = "it works on every device, for every module and setting"
 
 
 @dataclass(frozen=True)
@@ -31,8 +23,13 @@ class Choice:
     reason: str
 
 
-def choose(name: str, scheme: Scheme, device: torch.device) -> Choice:
+def choose(
+    name: str, scheme: Scheme, device: torch.device, *, is_plain: bool = True
+) -> Choice:
     """Return the backend to keep a scheme's weights in on a device.
+
+    `is_plain` tells that there are only linear layers, no group size was asked for, and
+    nothing is calibrated.
 
     Raises:
         UnknownNameError: there is no backend of that name.
@@ -48,13 +45,14 @@ def choose(name: str, scheme: Scheme, device: torch.device) -> Choice:
             f"The backend '{name}' cannot keep {scheme.name} weights on {device.type}: "
             f"{reason}. {_survey(scheme, device)}"
         )
-    for candidate, why in ON_CPU if device.type == "cpu" else ON_GPU:
-        if BACKENDS[candidate].refusal(scheme, device) is None:
-            return Choice(BACKENDS[candidate], why)
-    raise QuantizationError(
-        f"No backend can keep {scheme.name} weights on {device.type}. "
-        f"{_survey(scheme, device)}"
-    )
+    # It can keep every scheme everywhere.
+    native = BACKENDS["native"]
+    if device.type == "cpu":
+        return Choice(native, ON_CPU)
+    fused = BACKENDS["bitsandbytes"]
+    if is_plain and fused.refusal(scheme, device) is None:
+        return Choice(fused, ON_GPU)
+    return Choice(native, ELSEWHERE)
 
 
 def _survey(scheme: Scheme, device: torch.device) -> str:

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -10,6 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from xturing.core.labels import IGNORE
+from xturing.quant.calibration import evaluating
+from xturing.quant.layers import packed_weights
 from xturing.quant.quantizing import quantized_modules, shell
 
 Row = Tensor | tuple[Tensor, Tensor]
@@ -67,9 +68,7 @@ class Fidelity:
         return sum(values) / len(values) if values else None
 
 
-def report(
-    original: nn.Module, quantized: nn.Module, rows: Iterable[Row]
-) -> Fidelity:
+def report(original: nn.Module, quantized: nn.Module, rows: Iterable[Row]) -> Fidelity:
     """Compare a model with what was made of it, on the same rows.
 
     A row is an input of the models, or an input and labels as long as it, `IGNORE`
@@ -78,7 +77,7 @@ def report(
     there is no loss, and every output counts.
     """
     totals = _Totals()
-    with _evaluating(original, quantized), torch.inference_mode():
+    with evaluating(original, quantized), torch.inference_mode():
         for row in rows:
             inputs, labels = row if isinstance(row, tuple) else (row, _labels(row))
             totals.add(_logits(original, inputs), _logits(quantized, inputs), labels)
@@ -114,7 +113,9 @@ class _Totals:
         p = functional.log_softmax(before.float(), -1)
         q = functional.log_softmax(after.float(), -1)
         self.positions += p.shape[0]
-        self.divergence += float(functional.kl_div(q, p, reduction="sum", log_target=True))
+        self.divergence += float(
+            functional.kl_div(q, p, reduction="sum", log_target=True)
+        )
         self.agreeing += int((p.argmax(-1) == q.argmax(-1)).sum())
         if targets is not None:
             self.learnt += len(targets)
@@ -135,41 +136,25 @@ def _logits(model: nn.Module, inputs: Tensor) -> Tensor:
     return getattr(output, "logits", output)
 
 
-@contextmanager
-def _evaluating(*models: nn.Module) -> Iterator[None]:
-    were = [model.training for model in models]
-    for model in models:
-        model.eval()
-    try:
-        yield
-    finally:
-        for model, was in zip(models, were, strict=True):
-            model.train(was)
-
-
 def _layers(original: nn.Module, quantized: nn.Module) -> Iterator[LayerFidelity]:
     modules = dict(original.named_modules())
     for name, (backend, module) in quantized_modules(quantized).items():
-        dense = dict(backend.dequantize(shell(module)).named_parameters(recurse=False))
-        size = sum(part.nbytes for part in backend.tensors(module).values())
-        before = {
-            part: weight
-            for part, weight in modules[name].named_parameters(recurse=False)
-            if weight.ndim > 1
-        }
+        parts = list(packed_weights(module)) or ["weight"]
+        before = [getattr(modules[name], part).detach() for part in parts]
+        dense = backend.dequantize(shell(module))
+        after = [getattr(dense, part).detach() for part in parts]
         yield LayerFidelity(
             name=name,
-            decibels=_decibels(
-                [(before[part].detach(), dense[part].detach()) for part in before if part in dense]
-            ),
-            bytes_before=sum(weight.nbytes for weight in before.values()),
-            bytes_after=size,
+            decibels=_decibels(list(zip(before, after, strict=True))),
+            bytes_before=sum(weight.nbytes for weight in before),
+            bytes_after=sum(part.nbytes for part in backend.tensors(module).values()),
         )
 
 
 def _decibels(pairs: list[tuple[Tensor, Tensor]]) -> float:
     signal = sum(float(before.float().square().sum()) for before, _ in pairs)
     noise = sum(
-        float((before.float() - after.float()).square().sum()) for before, after in pairs
+        float((before.float() - after.float()).square().sum())
+        for before, after in pairs
     )
     return 10 * math.log10(signal / noise) if noise and signal else math.inf

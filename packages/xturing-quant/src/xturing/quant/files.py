@@ -1,18 +1,21 @@
 """Quantized models as files: one safetensors file and a page that describes it."""
 
-import dataclasses
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
+import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from xturing.core.errors import DataError, QuantizationError
+from xturing.core.errors import DataError, QuantizationError, XTuringError
 from xturing.core.files import new_folder, read_json, sha256, write_json
-from xturing.quant.backend import BACKENDS, replaced
-from xturing.quant.layers import packed_weights
+from xturing.core.names import suggestion
+from xturing.quant.backend import BACKENDS, ORIGIN, Origin, origin_of, replaced
+from xturing.quant.layers import PREFIX, packed_weights
+from xturing.quant.plan import Target
 from xturing.quant.quantizing import (
     RECIPE,
     Model,
@@ -21,9 +24,8 @@ from xturing.quant.quantizing import (
     recipe_of,
     shell,
     targets_by_name,
-    unknown_layer,
 )
-from xturing.quant.schemes import SCHEMES
+from xturing.quant.schemes import scheme_named
 
 WEIGHTS = "weights.safetensors"
 MANIFEST = "quantization.json"
@@ -42,6 +44,8 @@ class Layer(BaseModel):
     scheme: str
     group_size: int | None
     shape: tuple[int, ...]
+    dtype: str
+    """Of the weight when it is dense."""
 
 
 class Manifest(BaseModel):
@@ -50,7 +54,7 @@ class Manifest(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     version: int
-    recipe: dict[str, Any]
+    recipe: Recipe
     layers: tuple[Layer, ...]
     aliases: dict[str, str]
     """Names of tensors that are one with another tensor."""
@@ -63,23 +67,21 @@ def save(model: nn.Module, path: str | Path, *, overwrite: bool = False) -> None
 
     Raises:
         QuantizationError: the model is not quantized.
-        OutputError: the folder is in use and `overwrite` is off.
+        OutputError: the folder is in use and `overwrite` is off, or the disk is full.
     """
     recipe = recipe_of(model)
-    tensors: dict[str, Tensor] = {}
+    tensors, aliases = _others(model)
     layers: list[Layer] = []
-    held = quantized_modules(model)
-    for name, (backend, module) in held.items():
+    for name, (backend, module) in quantized_modules(model).items():
         own = backend.tensors(module)
         tensors |= {f"{name}{SEPARATOR}{part}": own[part] for part in own}
-        layers += _layers(name, module, recipe)
-    rest, aliases = _others(model, set(held))
+        layers += _layers(name, module)
     with new_folder(Path(path).expanduser(), overwrite=overwrite) as draft:
-        whole = {name: value.contiguous() for name, value in (tensors | rest).items()}
+        whole = {name: _own_memory(value) for name, value in tensors.items()}
         save_file(whole, draft / WEIGHTS, metadata={"format": "pt"})
         manifest = Manifest(
             version=VERSION,
-            recipe=dataclasses.asdict(recipe),
+            recipe=recipe,
             layers=tuple(layers),
             aliases=aliases,
             sha256=sha256(draft / WEIGHTS),
@@ -100,35 +102,22 @@ def load(model: Model, path: str | Path) -> Model:
     manifest = _manifest(folder)
     tensors = _tensors(folder, manifest.sha256)
     made = shell(model)
+    wanted = made.state_dict()
     known = targets_by_name(made)
-    backend = BACKENDS[manifest.recipe["backend"]]
-    rebuilt: set[str] = set()
     for layer in manifest.layers:
-        target = known.get((layer.module, layer.parameter))
-        if target is None:
-            raise unknown_layer(layer.module, [name for name, _ in known])
-        wanted = tuple(getattr(target.module, target.parameter).shape)
-        if wanted != layer.shape:
-            raise QuantizationError(
-                f"'{layer.module}' was saved with the shape {layer.shape}, but has "
-                f"{wanted} in this model: it was saved from another architecture."
-            )
-        own = _own(tensors, layer.module)
-        module = backend.rebuild(target, SCHEMES[layer.scheme], layer.group_size, own)
+        target = _target(layer, known)
+        for name in _places(made, target.module, layer.parameter):
+            wanted.pop(name, None)
+        module = _rebuilt(layer, target, manifest.recipe.backend, tensors)
         made = cast(Model, replaced(made, layer.module, module))
-        rebuilt.add(layer.module)
     dense = {name: value for name, value in tensors.items() if SEPARATOR not in name}
-    dense |= {name: dense[source] for name, source in manifest.aliases.items()}
-    _assign(made, dense, rebuilt)
-    setattr(made, RECIPE, Recipe(**_recipe(manifest.recipe)))
+    _assign(made, wanted, dense, manifest.aliases)
+    _refuse_empty(made)
+    setattr(made, RECIPE, manifest.recipe)
     return made
 
 
-def _recipe(values: dict[str, Any]) -> dict[str, Any]:
-    return {**values, "skip": tuple(values["skip"])}
-
-
-def _layers(name: str, module: nn.Module, recipe: Recipe) -> list[Layer]:
+def _layers(name: str, module: nn.Module) -> list[Layer]:
     packed = packed_weights(module)
     if packed:
         return [
@@ -138,30 +127,37 @@ def _layers(name: str, module: nn.Module, recipe: Recipe) -> list[Layer]:
                 scheme=weight.scheme.name,
                 group_size=weight.group_size,
                 shape=weight.shape,
+                dtype=_dtype_name(weight.dtype),
             )
             for parameter, weight in packed.items()
         ]
-    assert isinstance(module, nn.Linear)  # noqa: S101  # others keep these alone
+    # The other backends keep linear layers alone.
+    layer, origin = cast(nn.Linear, module), origin_of(module)
+    if origin is None:
+        raise QuantizationError(
+            f"'{name}' was not made by xturing.quant.quantize, so there is no saying "
+            "how its weight is kept."
+        )
     return [
         Layer(
             module=name,
             parameter="weight",
-            scheme=recipe.scheme,
-            group_size=recipe.group_size,
-            shape=(module.out_features, module.in_features),
+            scheme=origin.scheme,
+            group_size=origin.group_size,
+            shape=(layer.out_features, layer.in_features),
+            dtype=_dtype_name(origin.dtype),
         )
     ]
 
 
-def _others(
-    model: nn.Module, held: set[str]
-) -> tuple[dict[str, Tensor], dict[str, str]]:
+def _others(model: nn.Module) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Return the tensors outside of quantized weights, and those that are aliases."""
+    quantized = set(_quantized_names(model))
     tensors: dict[str, Tensor] = {}
     aliases: dict[str, str] = {}
     seen: dict[tuple[object, ...], str] = {}
     for name, value in model.state_dict().items():
-        if _is_quantized_part(name, held):
+        if name in quantized:
             continue
         place = value.data_ptr(), value.shape, value.stride(), value.dtype
         if value.numel() and place in seen:
@@ -172,55 +168,119 @@ def _others(
     return tensors, aliases
 
 
-def _is_quantized_part(name: str, held: set[str]) -> bool:
-    """Tell whether a name of the state dict is of a quantized weight."""
-    return any(
-        name.startswith(f"{module}." if module else "")
-        and _is_of_weight(name.removeprefix(f"{module}." if module else ""))
-        for module in _prefixes(name, held)
-    )
+def _quantized_names(model: nn.Module) -> Iterator[str]:
+    """Yield the names in the state dict that are of quantized weights."""
+    for _, module in quantized_modules(model).values():
+        packed = [f"{PREFIX}{name}." for name in packed_weights(module)]
+        for name in module.state_dict():
+            # A bias, and modules within the module, are kept as they are.
+            if name.startswith(tuple(packed)) if packed else name != "bias":
+                yield from _places(model, module, name)
 
 
-def _is_of_weight(part: str) -> bool:
-    # A layer's bias, and modules within it, are kept as they are.
-    return part != "bias" and (
-        part.startswith(("packed_", "weight")) or part in ("SCB", "weight_format")
-    )
+def _places(model: nn.Module, module: nn.Module, name: str) -> Iterator[str]:
+    """Yield what the state dict of a model calls a tensor of one of its modules."""
+    for place, there in model.named_modules(remove_duplicate=False):
+        if there is module:
+            yield f"{place}.{name}" if place else name
 
 
-def _prefixes(name: str, held: set[str]) -> list[str]:
-    parts = name.split(".")
-    candidates = (".".join(parts[:count]) for count in range(len(parts)))
-    return [candidate for candidate in candidates if candidate in held]
+def _own_memory(value: Tensor) -> Tensor:
+    """Return a tensor that shares its memory with no other, as files need them."""
+    is_whole = value.untyped_storage().nbytes() == value.nbytes
+    return value.contiguous() if is_whole else value.clone().contiguous()
 
 
-def _own(tensors: dict[str, Tensor], module: str) -> dict[str, Tensor]:
-    start = f"{module}{SEPARATOR}"
-    return {
+def _dtype_name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
+
+
+def _target(layer: Layer, known: Mapping[tuple[str, str], Target]) -> Target:
+    """Return the weight of the model that a saved one is for, emptied."""
+    target = known.get((layer.module, layer.parameter))
+    if target is None:
+        names = [name for name, _ in known]
+        raise QuantizationError(
+            f"The saved weights have a layer '{layer.module}' that the model has not. "
+            f"{suggestion(layer.module, names)}"
+        )
+    shape = tuple(target.weight.shape)
+    if shape != layer.shape:
+        raise QuantizationError(
+            f"'{layer.module}' was saved with the shape {layer.shape}, but has {shape} "
+            "in this model: it was saved from another architecture."
+        )
+    dtype = getattr(torch, layer.dtype, None)
+    if not isinstance(dtype, torch.dtype) or not dtype.is_floating_point:
+        raise QuantizationError(f"{MANIFEST} has '{layer.dtype}', which is no dtype.")
+    empty = nn.Parameter(torch.empty(shape, dtype=dtype, device="meta"))
+    setattr(target.module, target.parameter, empty)
+    return target
+
+
+def _rebuilt(
+    layer: Layer, target: Target, backend: str, tensors: Mapping[str, Tensor]
+) -> nn.Module:
+    start = f"{layer.module}{SEPARATOR}"
+    own = {
         name.removeprefix(start): value
         for name, value in tensors.items()
         if name.startswith(start)
     }
+    scheme, size = scheme_named(layer.scheme), layer.group_size
+    dtype = target.weight.dtype
+    try:
+        made = BACKENDS[backend].rebuild(target, scheme, size, own)
+    except KeyError as error:
+        if isinstance(error, XTuringError):
+            raise
+        raise QuantizationError(
+            f"The saved weights lack {error} of '{layer.module}': the folder is "
+            "damaged. Copy it again from where it came from."
+        ) from error
+    if not packed_weights(made):
+        setattr(made, ORIGIN, Origin(scheme.name, size, dtype))
+    return made
 
 
-def _assign(model: nn.Module, dense: dict[str, Tensor], rebuilt: set[str]) -> None:
-    wanted = {
-        name: value
-        for name, value in model.state_dict().items()
-        if not _is_quantized_part(name, rebuilt)
-    }
-    for name in sorted(set(wanted) ^ set(dense)):
-        where = "the saved weights" if name in wanted else "the model"
+def _assign(
+    model: nn.Module,
+    wanted: Mapping[str, Tensor],
+    dense: Mapping[str, Tensor],
+    aliases: Mapping[str, str],
+) -> None:
+    """Give a model the tensors that are not quantized, tied as they were saved."""
+    sources = {name: name for name in dense} | dict(aliases)
+    missing = {*sources.values()} - {*dense}
+    for name in sorted(({*wanted} ^ {*sources}) | missing):
+        where = "the saved weights" if name in {*wanted, *missing} else "the model"
         raise QuantizationError(
             f"'{name}' is missing in {where}: they are of different architectures."
         )
-    for name, value in dense.items():
+    parameters = dict(model.named_parameters(remove_duplicate=False))
+    tied: dict[str, nn.Parameter] = {}
+    values: dict[str, Tensor] = {}
+    for name, source in sources.items():
+        value = dense[source]
         if value.shape != wanted[name].shape:
             raise QuantizationError(
                 f"'{name}' was saved with the shape {tuple(value.shape)}, but has "
                 f"{tuple(wanted[name].shape)} in this model."
             )
-    model.load_state_dict(dense, strict=False, assign=True)
+        if name in parameters:
+            learns = parameters[name].requires_grad
+            value = tied.setdefault(source, nn.Parameter(value, learns))
+        values[name] = value
+    model.load_state_dict(values, strict=False, assign=True)
+
+
+def _refuse_empty(model: nn.Module) -> None:
+    for name, buffer in model.named_buffers():
+        if buffer.device.type == "meta":
+            raise QuantizationError(
+                f"'{name}' has no values: it is in no file, and the given model is on "
+                "the meta device. Give a model that was made on another device."
+            )
 
 
 def _manifest(folder: Path) -> Manifest:
@@ -257,5 +317,3 @@ def _tensors(folder: Path, digest: str) -> dict[str, Tensor]:
             return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except SafetensorError as error:
         raise QuantizationError(f"{path} cannot be read: {error}") from error
-
-

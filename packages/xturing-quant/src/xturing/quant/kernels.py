@@ -28,7 +28,7 @@ class Blocks:
     size: int
 
     def unpack(self, packed: Tensor, start: int, stop: int) -> Tensor:
-        """Return the codes of the rows from `start` to `stop`, of shape (rows, columns).
+        """Return the codes from row `start` to `stop`, of shape (rows, columns).
 
         Both are multiples of the block size, or the end.
         """

@@ -24,12 +24,14 @@ class Quantized(nn.Module):
 
     packed_names: tuple[str, ...] = ()
 
+    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
+        # Its class is made while the program runs, so pickle cannot find it by name.
+        return _bare, (_original(type(self)), self.packed_names), self.__dict__
+
 
 def is_transposed_linear(module: nn.Module) -> bool:
     """Tell whether a module is transformers' Conv1D, a linear layer in other order."""
-    return any(kind.__name__ == "Conv1D" for kind in type(module).__mro__) and (
-        getattr(module, "nf", None) is not None
-    )
+    return _is_conv1d(type(module)) and hasattr(module, "nf")
 
 
 def is_linear(module: nn.Module) -> bool:
@@ -54,6 +56,7 @@ def prepare(
         tuple(weight.shape),
         group_size,
         is_transposed=is_transposed_linear(module),
+        dtype=weight.dtype,
     )
     del module._parameters[name]  # noqa: SLF001
     names = name, *packed_weights(module)
@@ -63,13 +66,13 @@ def prepare(
     return packed
 
 
-def restore(module: nn.Module, dtype: torch.dtype = torch.float32) -> None:
+def restore(module: nn.Module) -> None:
     """Give a module its class and dense parameters back."""
     weights = packed_weights(module)
     module.__class__ = _original(type(module))
     for name, packed in weights.items():
         del module._modules[PREFIX + name]  # noqa: SLF001
-        dense = packed.dequantize(dtype).contiguous()
+        dense = packed.dequantize().contiguous()
         module.register_parameter(name, nn.Parameter(dense))
 
 
@@ -77,27 +80,31 @@ class Slices:
     """A packed weight that is used part by part, as experts' and embeddings' are."""
 
     def __init__(self, packed: Packed) -> None:
-        self._packed = packed
+        self.packed = packed
 
     def __getitem__(self, index: Any) -> Any:
         is_number = isinstance(index, int) or (
             isinstance(index, Tensor) and index.ndim == 0 and index.dtype != torch.bool
         )
         if is_number:
-            return Slice(self._packed, int(index))
-        return self._packed.dequantize()[index]
+            return Slice(self.packed, int(index))
+        return self.packed.dequantize()[index]
 
     def __getattr__(self, name: str) -> Any:
-        if name == "dtype":
-            return torch.float32
-        return getattr(self._packed.dequantize(), name)
+        if name in ("dtype", "shape"):
+            return getattr(self.packed, name)
+        return getattr(self.packed.dequantize(), name)
 
     @classmethod
     def __torch_function__(
-        cls, function: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None
+        cls,
+        function: Callable[..., Any],
+        types: Any,
+        args: Any = (),
+        kwargs: Any = None,
     ) -> Any:
         if function is functional.embedding and isinstance(args[1], Slices):
-            return args[1]._packed.lookup(args[0])
+            return args[1].packed.lookup(args[0])
         return _dense_call(function, args, kwargs)
 
 
@@ -105,29 +112,33 @@ class Slice:
     """One matrix of a packed weight; products with it never keep it dequantized."""
 
     def __init__(self, packed: Packed, number: int) -> None:
-        self._packed = packed
-        self._number = number
+        self.packed = packed
+        self.number = number
 
     def dequantize(self) -> Tensor:
         """Return the matrix."""
-        return self._packed.slice(self._number)
+        return self.packed.slice(self.number)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.dequantize(), name)
 
     @classmethod
     def __torch_function__(
-        cls, function: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None
+        cls,
+        function: Callable[..., Any],
+        types: Any,
+        args: Any = (),
+        kwargs: Any = None,
     ) -> Any:
-        x, matrix, *others = args
+        x, matrix, *others = (*args, None, None)
         if isinstance(matrix, Slice) and isinstance(x, Tensor):
-            multiply = matrix._packed.slice_product
+            multiply = matrix.packed.slice_product
             if function is functional.linear:
-                bias = (*others, *(kwargs or {}).values(), None)[0]
-                y = multiply(x, matrix._number, is_transposed=False)
+                bias = (kwargs or {}).get("bias", others[0])
+                y = multiply(x, matrix.number, is_transposed=False)
                 return y if bias is None else y + bias
             if function in (Tensor.matmul, Tensor.__matmul__, torch.matmul):
-                return multiply(x, matrix._number, is_transposed=True)
+                return multiply(x, matrix.number, is_transposed=True)
         return _dense_call(function, args, kwargs)
 
 
@@ -139,11 +150,20 @@ def _dense_call(function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
 def _dense(value: Any) -> Any:
     if isinstance(value, Slice):
         return value.dequantize()
-    return value._packed.dequantize() if isinstance(value, Slices) else value  # noqa: SLF001
+    return value.packed.dequantize() if isinstance(value, Slices) else value
 
 
 def _child(module: nn.Module, name: str) -> Packed:
     return module._modules[PREFIX + name]  # type: ignore[return-value]  # noqa: SLF001
+
+
+def _is_conv1d(kind: type[nn.Module]) -> bool:
+    return any(base.__name__ == "Conv1D" for base in kind.__mro__)
+
+
+def _bare(original: type[nn.Module], names: tuple[str, ...]) -> nn.Module:
+    kind = _with_packed(original, names)
+    return kind.__new__(kind)
 
 
 def _original(kind: type[nn.Module]) -> type[nn.Module]:
@@ -163,10 +183,12 @@ def _linear_forward(module: nn.Module, x: Tensor) -> Tensor:
 @cache
 def _with_packed(original: type[nn.Module], names: tuple[str, ...]) -> type[nn.Module]:
     """Return a subclass that finds the named weights in its packed children."""
-    linear = issubclass(original, nn.Linear) or original.__name__ == "Conv1D"
     members: dict[str, Any] = {"packed_names": names, "__module__": __name__}
-    if linear:
-        members |= {"weight": property(_dense_weight), "forward": _linear_forward}
+    if issubclass(original, nn.Linear) or _is_conv1d(original):
+        members["weight"] = property(_dense_weight)
+        # One that does more than a linear layer goes on doing so.
+        if original.forward is nn.Linear.forward or original.__name__ == "Conv1D":
+            members["forward"] = _linear_forward
     else:
         members |= {name: property(_slices(name)) for name in names}
     # Beside `Quantized` the class keeps all of its own bases.

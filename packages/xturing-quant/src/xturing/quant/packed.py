@@ -20,7 +20,8 @@ class Packed(nn.Module):
     """A weight in a scheme, its rows being what `scheme.group_size` groups.
 
     `shape` is the weight's own; its last dimension is a row. With `is_transposed`, the
-    weight is a matrix that is stored the other way round, as GPT-2's are.
+    weight is a matrix that is stored the other way round, as GPT-2's are. `dtype` is
+    the weight's when it is dense.
 
     In files, `codes` are packed as `packing.pack` does. In memory they may be in the
     order that a CPU kernel wants; `state_dict` always gives the former.
@@ -36,11 +37,13 @@ class Packed(nn.Module):
         group_size: int | None = None,
         *,
         is_transposed: bool = False,
+        dtype: torch.dtype = torch.float32,
     ) -> None:
         super().__init__()
         self.scheme = scheme
         self.shape = tuple(shape)
         self.is_transposed = is_transposed
+        self.dtype = dtype
         stored = self.shape[::-1] if is_transposed else self.shape
         self.columns = stored[-1]
         self.rows = int(torch.Size(stored[:-1]).numel())
@@ -62,12 +65,25 @@ class Packed(nn.Module):
 
         `moment` is the second moment of its inputs, for rounding that heeds them.
         """
-        stored = weight.T if self.is_transposed else weight.reshape(self.rows, -1)
+        turned = weight.T.contiguous() if self.is_transposed else weight
+        stored = turned.reshape(self.rows, -1)
+        self.take(*quantized(stored.detach(), self.scheme, self.group_size))
         if moment is None:
-            taken = quantized(stored.detach(), self.scheme, self.group_size)
-        else:
-            taken = calibrated(stored, self.scheme, self.group_size, moment)
-        self.take(*taken)
+            return
+        # Feeding errors on is no gain where there are next to none, as in weights that
+        # were on such a grid before: then plain rounding stays.
+        plain, codes, scales = self._loss(stored, moment), self.codes, self.scales
+        layout, is_fused = self._layout, self._is_fused
+        self._layout = None
+        self.take(*calibrated(stored, self.scheme, self.group_size, moment))
+        if self._loss(stored, moment) > plain:
+            self.codes, self.scales = codes, scales
+            self._layout, self._is_fused = layout, is_fused
+
+    def _loss(self, weight: Tensor, moment: Tensor) -> float:
+        """Return the squared error of the outputs for inputs of that moment."""
+        error = self.part(0, self.rows, torch.float32) - weight.detach().float()
+        return float(((error @ moment) * error).sum())
 
     def take(self, codes: Tensor, scales: Tensor) -> None:
         """Take on codes and scales as `rounding.quantized` gives them."""
@@ -93,9 +109,9 @@ class Packed(nn.Module):
         if self._is_fused:
             self._is_fused = self._is_right()
 
-    def dequantize(self, dtype: torch.dtype = torch.float32) -> Tensor:
+    def dequantize(self) -> Tensor:
         """Return the weight in its own shape."""
-        stored = self.part(0, self.rows, dtype)
+        stored = self.part(0, self.rows, self.dtype)
         return stored.T if self.is_transposed else stored.reshape(self.shape)
 
     def part(self, start: int, stop: int, dtype: torch.dtype) -> Tensor:
@@ -106,13 +122,13 @@ class Packed(nn.Module):
         values = self._values(self._unpacked(start, stop), dtype)
         return self._scaled(values, self.scales[:, start:stop])
 
-    def lookup(self, rows: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
+    def lookup(self, rows: Tensor) -> Tensor:
         """Return the rows of these numbers, of shape (*rows.shape, columns)."""
         numbers = rows.flatten()
         codes = self.codes[numbers]
         if self.scheme.bits < 8:
             codes = unpack(codes, self.scheme.bits, self.columns)
-        values = self._values(codes, dtype)
+        values = self._values(codes, self.dtype)
         scaled = self._scaled(values, self.scales[:, numbers])
         return scaled.view(*rows.shape, self.columns)
 
@@ -136,11 +152,11 @@ class Packed(nn.Module):
         y = _Product.apply(flat, self, number * rows, rows, is_transposed)
         return y.view(*x.shape[:-1], y.shape[-1])
 
-    def slice(self, number: int, dtype: torch.dtype = torch.float32) -> Tensor:
+    def slice(self, number: int) -> Tensor:
         """Return a slice of the weight along its first dimension."""
         rows = self.rows // self.shape[0]
         start = number * rows
-        return self.part(start, start + rows, dtype).reshape(self.shape[1:])
+        return self.part(start, start + rows, self.dtype).reshape(self.shape[1:])
 
     def tiles(self, start: int, rows: int) -> Iterator[tuple[int, int]]:
         """Yield the bounds of parts that are small enough to stay in a cache."""
@@ -198,11 +214,16 @@ class Packed(nn.Module):
     def _apply(self, fn: Any, recurse: bool = True) -> "Packed":
         # Casts of the whole model must not round the scales: they pass as bits.
         self.scales = self.scales.view(torch.int16)
-        super()._apply(fn, recurse)
-        self.scales = self.scales.view(torch.bfloat16)
+        try:
+            super()._apply(fn, recurse)
+        finally:
+            self.scales = self.scales.view(torch.bfloat16)
+        self.dtype = fn(torch.empty(0, dtype=self.dtype)).dtype
         return self
 
-    def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
+    def _save_to_state_dict(
+        self, destination: Any, prefix: str, keep_vars: bool
+    ) -> None:
         super()._save_to_state_dict(destination, prefix, keep_vars)
         destination[f"{prefix}codes"] = self._canonical()
 

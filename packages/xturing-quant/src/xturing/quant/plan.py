@@ -57,7 +57,7 @@ def targets(model: nn.Module, skip: Sequence[str] = SKIP) -> list[Target]:
                 f"skip has '{pattern}', which is no layer of {type(model).__name__}. "
                 f"{suggestion(pattern, {*KINDS, *names})}"
             )
-    chosen = [target for target in found if not _skipped(target, skip)]
+    chosen = [t for t in found if t.weight.numel() and not _skipped(t, skip)]
     if not chosen:
         raise QuantizationError(
             f"{type(model).__name__} has no weight to quantize: it has neither linear "
@@ -95,7 +95,8 @@ def _all(model: nn.Module) -> Iterator[Target]:
         elif not isinstance(module, nn.modules.conv._ConvNd):  # noqa: SLF001
             for parameter, weight in module.named_parameters(recurse=False):
                 # The experts of a layer share one parameter.
-                if weight.ndim == 3 and weight.is_floating_point():
+                is_many = weight.ndim == 3 and weight.shape[0] > 1
+                if is_many and weight.is_floating_point():
                     yield Target(name, module, parameter, "experts")
 
 

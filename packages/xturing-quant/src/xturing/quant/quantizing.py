@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 
 from xturing.core.errors import QuantizationError
-from xturing.core.names import suggestion
 from xturing.quant.backend import BACKENDS, Backend, Work, holder, replaced
 from xturing.quant.calibration import Rows
 from xturing.quant.choosing import choose
@@ -59,13 +58,17 @@ def quantize(
     """
     wanted = scheme_named(scheme)
     if group_size is not None and group_size < 1:
-        raise QuantizationError(f"group_size is {group_size}; it is 1 or more, or None.")
+        raise QuantizationError(
+            f"group_size is {group_size}; it is 1 or more, or None."
+        )
     refuse_quantized(model)
     chosen = targets(model, skip)
     for target in chosen:
         refuse_broken(target.weight, f"{target.name}.{target.parameter}")
     device = chosen[0].weight.device
-    choice = choose(backend, wanted, device)
+    is_plain = group_size is None and calibration is None
+    is_plain &= all(isinstance(target.module, nn.Linear) for target in chosen)
+    choice = choose(backend, wanted, device, is_plain=is_plain)
     made = shell(model)
     work = Work(
         model=made,
@@ -107,8 +110,9 @@ def dequantize(model: Model) -> Model:
 def quantized_modules(model: nn.Module) -> dict[str, tuple[Backend, nn.Module]]:
     """Return the quantized modules of a model by name, each with its backend."""
     found: dict[str, tuple[Backend, nn.Module]] = {}
+    backends = list(BACKENDS)
     for name, module in model.named_modules():
-        backend = holder(module, list(BACKENDS))
+        backend = holder(module, backends)
         if backend is not None:
             found[name] = backend, module
     return found
@@ -123,16 +127,24 @@ def recipe_of(model: nn.Module) -> Recipe:
     recipe = getattr(model, RECIPE, None)
     if not isinstance(recipe, Recipe):
         raise QuantizationError(
-            f"{type(model).__name__} was not made by xturing.quant.quantize, so there is "
-            "no saying how its weights are kept."
+            f"{type(model).__name__} was not made by xturing.quant.quantize, so there "
+            "is no saying how its weights are kept."
         )
     return recipe
 
 
 def shell(model: Model) -> Model:
-    """Return a copy of a model that shares its parameters and buffers."""
-    shared = [*model.parameters(), *model.buffers()]
-    return copy.deepcopy(model, {id(tensor): tensor for tensor in shared})
+    """Return a copy of a model that shares the memory of its parameters and buffers."""
+    memory = {id(buffer): buffer for buffer in model.buffers()}
+    for parameter in model.parameters():
+        # A cast of the copy changes its parameters in place, so they are not the same.
+        is_plain = type(parameter) is nn.Parameter
+        memory[id(parameter)] = (
+            nn.Parameter(parameter.detach(), parameter.requires_grad)
+            if is_plain
+            else parameter
+        )
+    return copy.deepcopy(model, memory)
 
 
 def refuse_broken(weight: Tensor, name: str) -> None:
@@ -152,11 +164,3 @@ def refuse_broken(weight: Tensor, name: str) -> None:
 def targets_by_name(model: nn.Module) -> dict[tuple[str, str], Target]:
     """Return every weight that could be quantized, by module name and parameter."""
     return {(target.name, target.parameter): target for target in targets(model, ())}
-
-
-def unknown_layer(name: str, known: Sequence[str]) -> QuantizationError:
-    """Return the error for a saved layer that the model does not have."""
-    return QuantizationError(
-        f"The saved weights have a layer '{name}' that the model has not. "
-        f"{suggestion(name, known)}"
-    )

@@ -85,8 +85,8 @@ def _line(groups: Tensor, scheme: Scheme) -> Tensor:
     """Start from the range of each group, then fit line and codes to one another."""
     low, high = groups.amin(-1, keepdim=True), groups.amax(-1, keepdim=True)
     half = 2 ** (scheme.bits - 1)
-    scale = _kept((high - low) / (2 * half - 1))
-    scales = torch.cat([scale, _rounded(low + scale * half)], -1)
+    step = _rounded((high - low) / (2 * half - 1))
+    scales = torch.cat([_kept(step), _rounded(low + step * half)], -1)
     codes = nearest(groups, scales, scheme)
     error = _error(groups, codes, scales, scheme)
     middle = groups.mean(-1, keepdim=True)

@@ -8,19 +8,23 @@ gradient. The repacking is switched off here, wherever such a layer is made or l
 from collections.abc import Mapping
 from importlib.util import find_spec
 from types import ModuleType
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from xturing.core.errors import QuantizationError
 from xturing.core.extras import require
-from xturing.quant.backend import Work, dense, layer_by_layer, missing
+from xturing.quant.backend import Work, dense_again, layer_by_layer, missing
 from xturing.quant.plan import Target
 from xturing.quant.schemes import Scheme
 
 OUTLIER = 6.0
 """Activations above this are multiplied in half precision (LLM.int8, section 3.2)."""
+
+BLOCK = 64
+"""Weights that share a scale in 4 bits. Its CPU kernels take the scale of another block
+where blocks cross rows (seen in 0.50)."""
 
 
 class BitsAndBytes:
@@ -41,23 +45,13 @@ class BitsAndBytes:
         return layer_by_layer(work, self.name, _made)
 
     def holds(self, module: nn.Module) -> bool:
-        """Tell whether a module is a layer of bitsandbytes."""
-        return type(module).__module__.startswith("bitsandbytes.")
+        """Tell whether a module is a quantized layer of bitsandbytes."""
+        is_own = type(module).__module__.startswith("bitsandbytes.")
+        return is_own and isinstance(module, nn.Linear)
 
     def dequantize(self, module: nn.Module) -> nn.Module:
         """Return a linear layer with the dequantized weight."""
-        assert isinstance(module, nn.Linear)  # noqa: S101  # as all its layers are
-        return dense(module, self.dense_weight(module))
-
-    def dense_weight(self, module: Any) -> Tensor:
-        """Return a layer's weight in full precision."""
-        if hasattr(module, "state"):
-            codes = module.weight.data
-            scale = module.weight.SCB if module.state.SCB is None else module.state.SCB
-            return codes.float() * (scale.float()[:, None] / 127)
-        functional = _library().functional
-        weight = module.weight
-        return functional.dequantize_4bit(weight.data, weight.quant_state).float()
+        return dense_again(module, _dense_weight(module))
 
     def tensors(self, module: nn.Module) -> dict[str, Tensor]:
         """Return what bitsandbytes' own state dict has, beside the bias."""
@@ -72,8 +66,8 @@ class BitsAndBytes:
         tensors: Mapping[str, Tensor],
     ) -> nn.Module:
         """Return a layer of bitsandbytes from what `tensors` gave."""
-        assert isinstance(target.module, nn.Linear)  # noqa: S101  # or `quantize` refused
-        layer, nn_ = _empty(target.module, scheme), _library().nn
+        layer = _empty(cast(nn.Linear, target.module), scheme)
+        nn_ = _library().nn
         codes = tensors["weight"]
         if scheme.bits == 8:
             layer.weight = nn_.Int8Params(
@@ -99,6 +93,15 @@ def keep_layout(model: nn.Module) -> None:
     for module in model.modules():
         if hasattr(module, "support_avx512bf16_for_cpu"):
             vars(module)["support_avx512bf16_for_cpu"] = False
+
+
+def _dense_weight(layer: Any) -> Tensor:
+    if hasattr(layer, "state"):
+        codes = layer.weight.data
+        scale = layer.weight.SCB if layer.state.SCB is None else layer.state.SCB
+        return codes.float() * (scale.float()[:, None] / 127)
+    weight = layer.weight
+    return _library().functional.dequantize_4bit(weight.data, weight.quant_state)
 
 
 def _library() -> ModuleType:
@@ -132,6 +135,12 @@ def _made(dense_layer: nn.Linear, scheme: Scheme, group_size: int | None) -> nn.
             "bitsandbytes has group sizes of its own: leave group_size out."
         )
     weight = dense_layer.weight
+    if scheme.bits == 4 and weight.is_cpu and weight.shape[1] % BLOCK:
+        raise QuantizationError(
+            f"A layer has {weight.shape[1]} inputs. On CPUs bitsandbytes multiplies "
+            f"4-bit weights wrongly where that is no multiple of {BLOCK}. Use the "
+            "native backend."
+        )
     layer = _empty(dense_layer, scheme)
     made = type(layer.weight)(
         weight.detach().to("cpu"), requires_grad=False, **_options(layer, scheme)

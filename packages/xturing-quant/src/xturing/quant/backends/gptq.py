@@ -25,7 +25,7 @@ from xturing.quant import layers
 from xturing.quant.backend import Work, missing
 from xturing.quant.backends.native import Native
 from xturing.quant.calibration import Rows
-from xturing.quant.plan import Target
+from xturing.quant.plan import Target, targets
 from xturing.quant.schemes import Scheme
 
 GROUP = 32
@@ -69,15 +69,23 @@ class GPTQ(Native):
         group_size = work.group_size or GROUP
         _refuse(work, group_size)
         in_blocks = [target for target in work.targets if target.kind == "linear"]
-        for target in in_blocks:
-            # optimum writes into the weights, and these are shared with the original.
-            target.module.weight = nn.Parameter(target.weight.detach().clone())
+        # optimum writes into the weights of a block, be they skipped or not, and these
+        # are shared with the original.
+        shared = {
+            target: target.weight
+            for target in targets(work.model, ())
+            if target.kind == "linear"
+        }
+        for target, weight in shared.items():
+            target.module.weight = nn.Parameter(weight.detach().clone())
         found = _calibrated(work, in_blocks, group_size)
+        for target, weight in shared.items():
+            target.module.weight = weight
+            work.model.set_submodule(target.name, target.module)
         for target in in_blocks:
             scheme = work.scheme
             packed = layers.prepare(target.module, "weight", scheme, group_size)
             packed.take(*found[target.name])
-            work.model.set_submodule(target.name, target.module)
         for target in work.targets:
             if target.kind != "linear":
                 self._pack(target, work, None)
@@ -90,8 +98,8 @@ BACKEND = GPTQ()
 def _refuse(work: Work, group_size: int) -> None:
     if not work.rows:
         raise QuantizationError(
-            "The backend 'gptq' needs rows to calibrate on: pass calibration, a list of "
-            "token ids of shape (1, seq). A hundred rows are plenty."
+            "The backend 'gptq' needs rows to calibrate on: pass calibration, a list "
+            "of token ids of shape (1, seq). A hundred rows are plenty."
         )
     if not hasattr(work.model, "get_decoder"):
         raise QuantizationError(
@@ -103,19 +111,21 @@ def _refuse(work: Work, group_size: int) -> None:
             continue
         weight = target.weight
         odd = [size for size in weight.shape if size % DIVISOR]
-        if odd or weight.shape[1] % group_size or not isinstance(
-            target.module, nn.Linear
+        if (
+            odd
+            or weight.shape[1] % group_size
+            or not isinstance(target.module, nn.Linear)
         ):
             raise QuantizationError(
                 f"'{target.name}' is a {type(target.module).__name__} of shape "
-                f"{tuple(weight.shape)}; gptq needs linear layers whose sizes divide by "
-                f"{DIVISOR} and by the group size {group_size}. The native backend "
+                f"{tuple(weight.shape)}; gptq needs linear layers whose sizes divide "
+                f"by {DIVISOR} and by the group size {group_size}. The native backend "
                 "calibrates layers of any size."
             )
 
 
 def _calibrated(
-    work: Work, targets: list[Target], group_size: int
+    work: Work, chosen: list[Target], group_size: int
 ) -> dict[str, tuple[Tensor, Tensor]]:
     """Return the codes and scales that optimum finds, by the layers' names."""
     _import_gptqmodel()
@@ -126,17 +136,17 @@ def _calibrated(
         dataset=_batches(work.rows or ()),
         sym=work.scheme.is_symmetric,
         damp_percent=DAMPING,
-        modules_in_block_to_quantize=_stages(targets),
+        modules_in_block_to_quantize=_stages(chosen),
     )
     with _silently(), _environment(GPTQMODEL_DISABLE_PACK_EXT="1"):
         # It compiles an extension for packing otherwise, for a minute.
         quantizer.quantize_model(work.model, None)
     modules = dict(work.model.named_modules())
-    return {target.name: _unpacked(modules[target.name], work) for target in targets}
+    return {target.name: _unpacked(modules[target.name], work) for target in chosen}
 
 
-def _stages(targets: list[Target]) -> list[list[str]]:
-    names = {match[1] for t in targets if (match := IN_BLOCK.match(t.name))}
+def _stages(chosen: list[Target]) -> list[list[str]]:
+    names = {match[1] for t in chosen if (match := IN_BLOCK.match(t.name))}
     if names == {name for stage in STAGES for name in stage}:
         return [list(stage) for stage in STAGES]
     return [[name] for name in sorted(names)]

@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from xturing.core.extras import require
-from xturing.quant.backend import Work, dense, layer_by_layer, missing
+from xturing.quant.backend import Work, dense, dense_again, layer_by_layer, missing
 from xturing.quant.plan import Target
 from xturing.quant.schemes import Scheme
 
@@ -35,9 +35,8 @@ class TorchAO:
 
     def dequantize(self, module: nn.Module) -> nn.Module:
         """Return a linear layer with the dequantized weight."""
-        assert isinstance(module, nn.Linear)  # noqa: S101  # as all its layers are
         weight: Any = module.weight
-        return dense(module, weight.dequantize().float())
+        return dense_again(module, weight.dequantize())
 
     def tensors(self, module: nn.Module) -> dict[str, Tensor]:
         """Return the tensors that torchao's one is made of."""
@@ -55,9 +54,8 @@ class TorchAO:
         kind = _library().Int8Tensor
         codes, scale = tensors["qdata"], tensors["scale"]
         block = [1, codes.shape[1] // (scale.numel() // codes.shape[0])]
-        weight = kind(codes, scale, block, torch.float32)
-        assert isinstance(target.module, nn.Linear)  # noqa: S101  # or `quantize` refused
-        layer = dense(target.module, torch.empty(codes.shape, device="meta"))
+        weight = kind(codes, scale, block, scale.dtype)
+        layer = dense(cast(nn.Linear, target.module), target.weight)
         layer.weight = nn.Parameter(weight, requires_grad=False)
         return layer
 
@@ -68,7 +66,7 @@ BACKEND = TorchAO()
 def _made(dense_layer: nn.Linear, scheme: Scheme, group_size: int | None) -> nn.Module:
     quantization = _library()
     options = {"granularity": quantization.PerGroup(group_size)} if group_size else {}
-    layer = dense(dense_layer, dense_layer.weight.detach().float())
+    layer = dense(dense_layer, dense_layer.weight.detach())
     config = quantization.Int8WeightOnlyConfig(**options)
     quantization.quantize_(layer, config, filter_fn=lambda *_: True)
     layer.weight.requires_grad_(False)
