@@ -81,7 +81,7 @@ def open_checkpoint(
             model: Any = AutoModelForCausalLM.from_pretrained(
                 location.folder,
                 dtype=device.dtype,
-                **_text_part(location.folder, options),
+                **text_part(location.folder, options),
                 **options,
                 **loading,
             )
@@ -117,7 +117,7 @@ def _loading(
     return chosen, packing.loading_options(chosen, device.name)
 
 
-def _text_part(folder: Path, options: dict[str, Any]) -> dict[str, Any]:
+def text_part(folder: Path, options: dict[str, Any]) -> dict[str, Any]:
     """Return what has `from_pretrained` open only the text part of a seeing model."""
     from transformers import AutoConfig
 
