@@ -48,10 +48,15 @@ def estimate(
 
 def _cells(found: "Estimate") -> list[str]:
     """Return an estimate as a line of the table."""
-    needs = (found.weights, found.load, found.serve, found.train_adapter)
-    all_weights = "-" if found.train_all is None else _gigabytes(found.train_all)
-    return [found.scheme or "whole", *map(_gigabytes, needs), all_weights]
+    needs = (
+        found.weights,
+        found.load,
+        found.serve,
+        found.train_adapter,
+        found.train_all,
+    )
+    return [found.scheme or "whole", *map(_gigabytes, needs)]
 
 
-def _gigabytes(count: int) -> str:
-    return f"{count / 1e9:,.2f} GB"
+def _gigabytes(count: int | None) -> str:
+    return "-" if count is None else f"{count / 1e9:,.2f} GB"

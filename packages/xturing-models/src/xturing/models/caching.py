@@ -18,7 +18,8 @@ def cache_bytes(config: Any, length: int, item: int) -> int:
     if not kinds:
         kind = "sliding_attention" if window else "full_attention"
         kinds = [kind] * text.num_hidden_layers
-    short = min(length, window or length)
+    # The newest token is in no cache that a window limits.
+    short = min(length, window - 1) if window else length
     tokens = sum(short if "sliding" in kind else length for kind in kinds)
     return tokens * _token_numbers(text) * item
 

@@ -68,7 +68,7 @@ class Estimate:
 
     scheme: str | None
     """None: whole weights."""
-    workworkload: Workload
+    workload: Workload
     """What it was told for."""
     weights: int
     """Parameters and buffers of the loaded model, and nothing else."""
@@ -76,8 +76,8 @@ class Estimate:
     """The most that is needed until it is loaded. Files that are mapped do not count."""
     serve: int
     """With the keys and values of one sequence of the given length."""
-    train_adapter: int
-    """To train a LoRA adapter on top of it."""
+    train_adapter: int | None
+    """To train a LoRA adapter on top of it; None: it cannot have one so."""
     train_all: int | None
     """To train all weights, in float32; None: these cannot be trained."""
 
@@ -125,14 +125,20 @@ class Skeleton:
         """Return the bytes of the largest weight that is packed, in float32."""
         return max(target.weight.numel() for target in targets(self.model)) * FLOAT
 
-    def adapter_parameters(self, tuning: FinetuningConfig) -> int:
-        """Return how many parameters a LoRA adapter with these settings has."""
+    def adapter_parameters(self, tuning: FinetuningConfig) -> int | None:
+        """Return how many parameters a LoRA adapter with these settings has.
+
+        None: it cannot have one, as models whose experts share a weight at times.
+        """
         # Other starts look at the weights, and have the same sizes.
         plain = tuning.layered(
             Layer(source="estimate", values={"lora_init": "default"})
         )
         with torch.device("meta"):
-            adapted = lora.attach(shell(self.model), plain, Path())
+            try:
+                adapted = lora.attach(shell(self.model), plain, Path())
+            except ModelError:
+                return None
         return sum(p.numel() for p in adapted.parameters() if p.requires_grad)
 
     def activation_bytes(self, workload: Workload) -> int:
@@ -147,13 +153,13 @@ class Skeleton:
     def estimate(
         self,
         scheme: str | None,
-        tuning: FinetuningConfig,
         workload: Workload,
         *,
+        adapter: int | None,
         group_size: int | None = None,
         skip: Sequence[str] = SKIP,
     ) -> Estimate:
-        """Return the memory that the model needs in a scheme."""
+        """Return the memory needed in a scheme, with an adapter of that many numbers."""
         weights = self.weight_bytes(scheme, group_size, skip)
         held = LIBRARIES + weights
         activations = self.activation_bytes(workload)
@@ -161,14 +167,15 @@ class Skeleton:
             self.config, workload.length, default_device().dtype.itemsize
         )
         trained = LIBRARIES + self.parameters * TRAINED + activations
-        adapter = self.adapter_parameters(tuning) * TRAINED
         return Estimate(
             scheme=scheme,
             workload=workload,
             weights=weights,
             load=held + (self.packing_bytes() if scheme else 0),
             serve=held + cache,
-            train_adapter=held + adapter + activations,
+            train_adapter=None
+            if adapter is None
+            else held + adapter * TRAINED + activations,
             train_all=trained if scheme is None else None,
         )
 
@@ -196,12 +203,15 @@ def estimates(
     length = max_length or found.tuning.max_length
     workload = Workload(tokens=rows * length, learnt=rows * length, length=length)
     skeleton = _built(found)
-    names = None, *SCHEMES
-    return tuple(skeleton.estimate(name, found.tuning, workload) for name in names)
+    adapter = skeleton.adapter_parameters(found.tuning)
+    return tuple(
+        skeleton.estimate(scheme, workload, adapter=adapter)
+        for scheme in (None, *SCHEMES)
+    )
 
 
-def needed_for_training(model: "BaseModel", tokens: int, learnt: int) -> int:
-    """Return the bytes that training a loaded model takes at its peak.
+def needed_for_training(model: "BaseModel", tokens: int, learnt: int) -> int | None:
+    """Return the bytes that training a loaded model takes at its peak, if that is known.
 
     `tokens` are those of its largest batch, padding included, of which some are learnt.
     """
@@ -213,9 +223,8 @@ def needed_for_training(model: "BaseModel", tokens: int, learnt: int) -> int:
     skeleton = Skeleton(model.engine.model.config)
     scheme = there.scheme if there is not None else None
     found = skeleton.estimate(scheme, model.finetuning_config(), load, **options)
-    if model.variant.adapter == "none" and found.train_all is not None:
-        return found.train_all
-    return found.train_adapter
+    trains_all = model.variant.adapter == "none"
+    return found.train_all if trains_all else found.train_adapter
 
 
 @dataclass(frozen=True)
@@ -288,6 +297,8 @@ def _inner_size(config: Any) -> int:
     named = ("intermediate_size", "ffn_dim", "ffn_hidden_size", "n_inner")
     sizes = (getattr(config, name, None) for name in named)
     inner = next((size for size in sizes if size), 4 * config.hidden_size)
+    if isinstance(inner, list | tuple):  # each layer has its own
+        inner = max(inner)
     experts = getattr(config, "num_experts_per_tok", None) or 0
     of_expert = getattr(config, "moe_intermediate_size", None) or inner
     return experts * of_expert if experts else inner
