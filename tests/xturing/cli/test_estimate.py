@@ -14,13 +14,8 @@ from xturing.models.caching import cache_bytes
 from xturing.models.estimating import TRAINED, Skeleton, Workload, estimates
 from xturing.quant import SCHEMES
 
-FOLDERS = ["llama", "gpt2", "llama3", "mixtral", "falcon", "mamba"]
+FOLDERS = ["llama", "gpt2", "llama3", "falcon", "mamba"]
 WORKLOAD = Workload(tokens=64, learnt=16, length=32)
-
-
-def real_bytes(model) -> int:
-    tensors = [*model.engine.model.parameters(), *model.engine.model.buffers()]
-    return sum({id(tensor): tensor.nbytes for tensor in tensors}.values())
 
 
 @pytest.mark.parametrize("architecture", FOLDERS)
@@ -30,7 +25,15 @@ def test_the_weights_are_as_large_as_estimated(tmp_path, architecture, scheme):
     (told,) = [one for one in estimates("generic", folder) if one.scheme == scheme]
     name = "generic" if scheme is None else f"generic_{scheme}"
     model = BaseModel.create(name, model_name=folder)
-    assert told.weights == pytest.approx(real_bytes(model), rel=0.02)
+    assert told.weights == pytest.approx(model.engine.size_in_bytes, rel=0.02)
+
+
+@pytest.mark.parametrize("scheme", ["int8", "int4"])
+def test_experts_are_as_large_as_estimated(tmp_path, scheme):
+    folder = tiny.save_folder(tmp_path / "model", "mixtral")
+    (told,) = [one for one in estimates("generic", folder) if one.scheme == scheme]
+    made = BaseModel.create("generic", model_name=folder).quantize(scheme)
+    assert told.weights == pytest.approx(made.engine.size_in_bytes, rel=0.02)
 
 
 @pytest.mark.parametrize("architecture", tiny.CONFIGS)
@@ -120,7 +123,7 @@ def test_a_quantized_folder_is_estimated_like_its_original(tiny_folder, tmp_path
     model = BaseModel.create("generic", model_name=tiny_folder)
     model.quantize("int4").save(tmp_path / "int4")
     told = {one.scheme: one.weights for one in estimates(str(tmp_path / "int4"))}
-    assert told["int4"] == real_bytes(BaseModel.load(tmp_path / "int4"))
+    assert told["int4"] == BaseModel.load(tmp_path / "int4").engine.size_in_bytes
 
 
 def test_finetuning_shows_the_estimate_beside_the_peak(xturing, tiny_folder, tmp_path):

@@ -42,7 +42,7 @@ def adapter(tiny_folder, tmp_path):
 @pytest.fixture
 def int4_adapter(tiny_folder, tmp_path):
     model = GenericLoraInt4Model(tiny_folder)
-    return saved_adapter(model, tmp_path / "adapter", 0.1)
+    return saved_adapter(model, tmp_path / "int4_adapter", 0.1)
 
 
 def losses(out: str) -> list[str]:

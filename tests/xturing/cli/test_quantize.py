@@ -57,7 +57,10 @@ def test_every_figure_is_that_of_the_comparison(xturing, fast, tiny_folder):
     worst = min(found.layers, key=lambda layer: layer.decibels)
     assert worst.name in shown(out, "  the worst")
     sizes = f"{found.bytes_before:,} -> {found.bytes_after:,}"
-    assert sizes in shown(out, "Their bytes")
+    assert sizes in shown(out, "Quantized weights")
+    made = BaseModel.load("out")
+    sizes = f"{whole.engine.size_in_bytes:,} -> {made.engine.size_in_bytes:,} bytes"
+    assert sizes in shown(out, "The whole model")
 
 
 def test_a_model_that_lost_too_much_is_not_written(xturing, tiny_folder, tmp_path):
@@ -69,12 +72,6 @@ def test_a_model_that_lost_too_much_is_not_written(xturing, tiny_folder, tmp_pat
     assert re.search(r"error: [\d.]+ nats a token are lost, [\d.]+ more", done.err)
     assert "int8, int4, nf4, fp4, int3, int2" in done.err
     assert "--calibrate" in done.err
-    assert not list(tmp_path.iterdir())
-
-
-def test_a_limit_that_is_no_number_lets_nothing_through(xturing, fast, tmp_path):
-    options = ["--max-loss-increase", "nan", "-o", tmp_path / "out"]
-    assert xturing("quantize", *fast, *options).code == 3
     assert not list(tmp_path.iterdir())
 
 
@@ -154,7 +151,13 @@ def test_a_mistake_is_one_sentence_and_a_code(
 
 
 @pytest.mark.parametrize(
-    "options", [["--group-size", 0], ["--max-loss-increase", -1], ["--limit", "x"]]
+    "options",
+    [
+        ["--group-size", 0],
+        ["--max-loss-increase", -1],
+        ["--max-loss-increase", "nan"],
+        ["--limit", "x"],
+    ],
 )
 def test_a_figure_out_of_range_is_a_usage_error(xturing, fast, options):
     assert xturing("quantize", *fast, "-o", "out", *options).code == 2

@@ -74,7 +74,13 @@ def show(found: "Fidelity", dataset: "BaseDataset | None") -> None:
 
 def line(title: str, text: str) -> None:
     """Show a figure after what it is called."""
-    render.say(f"{title:<18}{text}")
+    render.say(f"{title:<19}{text}")
+
+
+def show_sizes(title: str, before: int, after: int) -> None:
+    """Show how much smaller something became."""
+    times = f"{before / after:.1f} times smaller"
+    line(title, f"{before:,} -> {after:,} bytes ({times})")
 
 
 def refuse_loss(lost: "list[float | None]", limit: float, advice: str) -> None:
@@ -99,8 +105,4 @@ def _show_weights(found: "Fidelity") -> None:
     for number, layer in enumerate(worst):
         title = "" if number else "  the worst"
         line(title, f"{layer.decibels:.1f} dB  {layer.name}")
-    ratio = found.bytes_before / found.bytes_after
-    line(
-        "Their bytes",
-        f"{found.bytes_before:,} -> {found.bytes_after:,} ({ratio:.1f} times smaller)",
-    )
+    show_sizes("Quantized weights", found.bytes_before, found.bytes_after)

@@ -82,6 +82,8 @@ def quantize(
     fidelity.line("Scheme", scheme)
     fidelity.line("Backend", f"{choice.backend.name}: {choice.reason}")
     fidelity.show(found, checked)
+    sizes = opened.engine.size_in_bytes, made.engine.size_in_bytes
+    fidelity.show_sizes("The whole model", *sizes)
     advice = _advice(scheme, calibrate)
     fidelity.refuse_loss([found.loss_increase], max_loss_increase, advice)
     made.save(output)

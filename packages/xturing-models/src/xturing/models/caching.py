@@ -26,11 +26,13 @@ def cache_bytes(config: Any, length: int, item: int) -> int:
 
 def _token_numbers(config: Any) -> int:
     """Return how many numbers a layer keeps of a token."""
-    heads = config.num_attention_heads
     if getattr(config, "kv_lora_rank", None):
-        key = config.qk_nope_head_dim + config.qk_rope_head_dim
-        return heads * (key + config.v_head_dim)
-    width = getattr(config, "head_dim", None) or config.hidden_size // heads
+        # What all heads' keys and values are made from.
+        return config.kv_lora_rank + config.qk_rope_head_dim
+    width = (
+        getattr(config, "head_dim", None)
+        or config.hidden_size // config.num_attention_heads
+    )
     return 2 * _kept_heads(config) * width
 
 

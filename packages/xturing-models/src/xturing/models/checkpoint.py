@@ -44,6 +44,12 @@ class Checkpoint:
         return self.tokenizer.eos_token_id or 0
 
     @property
+    def size_in_bytes(self) -> int:
+        """Bytes of the parameters and buffers, tied ones counted once."""
+        tensors = [*self.model.parameters(), *self.model.buffers()]
+        return sum({id(tensor): tensor.nbytes for tensor in tensors}.values())
+
+    @property
     def context_length(self) -> int | None:
         """Most tokens the model can read, where its architecture sets a limit."""
         return getattr(self.model.config, "max_position_embeddings", None)

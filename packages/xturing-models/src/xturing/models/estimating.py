@@ -222,7 +222,7 @@ def needed_for_training(model: "BaseModel", tokens: int, learnt: int) -> int | N
         options = {"group_size": there.group_size, "skip": there.skip}
     skeleton = Skeleton(model.engine.model.config)
     scheme = there.scheme if there is not None else None
-    found = skeleton.estimate(scheme, model.finetuning_config(), load, **options)
+    found = skeleton.estimate(scheme, model.finetuning_config(), workload, **options)
     trains_all = model.variant.adapter == "none"
     return found.train_all if trains_all else found.train_adapter
 

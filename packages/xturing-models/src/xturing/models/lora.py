@@ -123,6 +123,7 @@ def apart(model: Any) -> Any:
     The two share every weight but those that merging changes.
     """
     from peft.tuners.lora import LoraLayer
+    from torch.nn import Parameter
 
     from xturing.quant.quantizing import shell
 
@@ -130,12 +131,11 @@ def apart(model: Any) -> Any:
     for module in made.modules():
         if isinstance(module, LoraLayer):
             layer: Any = module.get_base_layer()
-            weight = getattr(layer, "weight", None)
+            weight = dict(layer.named_parameters(recurse=False)).get("weight")
             # Packed weights are replaced as a whole.
             if weight is not None and weight.is_floating_point():
-                layer.weight = type(weight)(
-                    weight.detach().clone(), requires_grad=weight.requires_grad
-                )
+                cloned = weight.detach().clone()
+                layer.weight = Parameter(cloned, requires_grad=False)
     return made
 
 
