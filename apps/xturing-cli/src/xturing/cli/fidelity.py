@@ -1,6 +1,7 @@
 """What was lost on the way from one model to another, and the gate that it has to pass.
 
-A model that lost too much is not written: `refuse_loss` ends the command with a code of its own.
+A model that lost too much is not written: `refuse_loss` ends the command with a code of
+its own.
 """
 
 import math

@@ -12,11 +12,12 @@ from xturing.core.files import refuse_used
 
 if TYPE_CHECKING:
     from xturing.models import BaseModel
+    from xturing.models.quantization import Quantization
     from xturing.quant import Fidelity
 
 INTO_SCHEME_ADVICE = (
-    "Rounding takes the adapter away again. Leave --into-scheme out and keep the merged "
-    "weights whole, keep the adapter beside its base, or accept it with a larger "
+    "Rounding takes the adapter away again. Leave --into-scheme out and have the "
+    "merged weights whole, keep the adapter beside its base, or accept it with a larger "
     "--max-loss-increase."
 )
 MERGE_ADVICE = (
@@ -35,7 +36,7 @@ def merge(
         bool,
         typer.Option(
             "--into-scheme",
-            help="Round the merged weights into the scheme of the adapter's base again.",
+            help="Round the merged weights into the scheme of the base again.",
         ),
     ] = False,
     check: CheckOption = None,
@@ -55,7 +56,8 @@ def merge(
     checked = fidelity.open_check(check)
     with render.notices():
         adapted = BaseModel.load(folder)
-    if into_scheme and adapted.quantization is None:
+    was = adapted.quantization
+    if into_scheme and was is None:
         raise SettingsError(
             f"--into-scheme is given, but the adapter in {folder} was trained on whole "
             "weights. Leave it out, and use `xturing quantize` on the merged model."
@@ -67,11 +69,11 @@ def merge(
     render.heading("What merging did")
     fidelity.show(found, checked)
     lost, advice = [found.loss_increase, found.divergence], MERGE_ADVICE
-    if into_scheme:
-        whole, made = made, _requantized(adapted, made)
+    if into_scheme and was is not None:
+        whole, made = made, _requantized(made, was)
         rounded = compare(whole, made, rows)
         render.heading("What rounding the merged weights did")
-        fidelity.line("Scheme", adapted.quantization.scheme)
+        fidelity.line("Scheme", was.scheme)
         fidelity.show(rounded, checked)
         lost = [_increase(found, rounded), rounded.divergence]
         advice = INTO_SCHEME_ADVICE
@@ -95,11 +97,8 @@ def _refuse_plain(folder: Path) -> None:
         )
 
 
-def _requantized(adapted: "BaseModel", whole: "BaseModel") -> "BaseModel":
+def _requantized(whole: "BaseModel", was: "Quantization") -> "BaseModel":
     """Return the merged model in the scheme that the adapter was trained on."""
-    was = adapted.quantization
-    if was is None:
-        return whole
     render.note(f"Rounding the merged weights to {was.scheme} again")
     return whole.quantize(
         was.scheme, was.backend, group_size=was.group_size, skip=was.skip

@@ -93,7 +93,7 @@ def quantize(
 
 
 def _choice(model: str, scheme: str, backend: str, calibrate: Path | None) -> "Choice":
-    """Return the backend, and refuse what cannot be done before anything slow begins."""
+    """Return the backend; refuse what cannot be done before anything slow begins."""
     from xturing.models import Variant
     from xturing.models.device import default_device
     from xturing.models.packing import chosen

@@ -1,4 +1,4 @@
-"""How much memory a model needs to be loaded, trained and served, from its config alone.
+"""How much memory a model needs to be loaded, trained and served, by its config alone.
 
 The model is built without values, so nothing is read but its config.json. Sizes of
 weights, adapters and caches are exact; what training keeps besides is a formula that
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 LIBRARIES = 855_000_000
 """Bytes resident once torch, transformers, peft and lightning are imported."""
 TRAINED = 4 + 4 + 8
-"""Bytes of a parameter that is trained: itself, its gradient, and Adam's two moments."""
+"""Bytes of a trained parameter: itself, its gradient, and Adam's two moments."""
 FLOAT = 4
 KEPT_HIDDEN, KEPT_INNER = 10, 4
 """Floats kept for the backward pass by each layer and token, in units of the hidden and
@@ -73,7 +73,7 @@ class Estimate:
     weights: int
     """Parameters and buffers of the loaded model, and nothing else."""
     load: int
-    """The most that is needed until it is loaded. Files that are mapped do not count."""
+    """The most that is needed until it is loaded; mapped files do not count."""
     serve: int
     """With the keys and values of one sequence of the given length."""
     train_adapter: int | None
@@ -159,7 +159,7 @@ class Skeleton:
         group_size: int | None = None,
         skip: Sequence[str] = SKIP,
     ) -> Estimate:
-        """Return the memory needed in a scheme, with an adapter of that many numbers."""
+        """Return the memory needed in a scheme, the adapter having so many numbers."""
         weights = self.weight_bytes(scheme, group_size, skip)
         held = LIBRARIES + weights
         activations = self.activation_bytes(workload)
@@ -211,7 +211,7 @@ def estimates(
 
 
 def needed_for_training(model: "BaseModel", tokens: int, learnt: int) -> int | None:
-    """Return the bytes that training a loaded model takes at its peak, if that is known.
+    """Return the bytes that training a loaded model takes at its peak, if known.
 
     `tokens` are those of its largest batch, padding included, of which some are learnt.
     """
@@ -222,7 +222,8 @@ def needed_for_training(model: "BaseModel", tokens: int, learnt: int) -> int | N
         options = {"group_size": there.group_size, "skip": there.skip}
     skeleton = Skeleton(model.engine.model.config)
     scheme = there.scheme if there is not None else None
-    found = skeleton.estimate(scheme, model.finetuning_config(), workload, **options)
+    adapter = skeleton.adapter_parameters(model.finetuning_config())
+    found = skeleton.estimate(scheme, workload, adapter=adapter, **options)
     trains_all = model.variant.adapter == "none"
     return found.train_all if trains_all else found.train_adapter
 
