@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 INTO_SCHEME_ADVICE = (
     "Rounding takes the adapter away again. Leave --into-scheme out and have the "
-    "merged weights whole, keep the adapter beside its base, or accept it with a larger "
-    "--max-loss-increase."
+    "merged weights whole, keep the adapter beside its base, or accept it with a "
+    "larger --max-loss-increase."
 )
 MERGE_ADVICE = (
     "Keep the adapter beside its base, or accept it with a larger --max-loss-increase."
