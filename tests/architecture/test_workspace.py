@@ -144,7 +144,9 @@ def test_names_and_settings_load_without_torch():
     assert not {"torch", "transformers", "lightning"} & set(_run("-c", code).split())
 
 
-COMMANDS = ["", "quickstart", "finetune", "chat", "generate", "doctor", "models"]
+COMMANDS = (
+    " quickstart finetune chat generate quantize merge estimate doctor models"
+).split(" ")
 
 
 @pytest.mark.parametrize("command", [*COMMANDS, "models explain", "models pull"])

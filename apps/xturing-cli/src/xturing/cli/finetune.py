@@ -76,10 +76,10 @@ def run(
     )
 
     with render.bar("Training") as bar:
-        loss = ""
+        loss, largest = "", 0
 
         def show(event: Event) -> None:
-            nonlocal loss
+            nonlocal loss, largest
             if isinstance(event, TrainingStarted):
                 show_ledger(event.ledger, event.validation_ledger)
                 bar.start(event.steps)
@@ -87,12 +87,13 @@ def run(
                 loss = f"  held out {event.loss:.3f}"
             elif isinstance(event, StepEnded):
                 bar.move(event.step, _state(event) + loss)
+                largest = max(largest, event.tokens + event.padding)
             elif isinstance(event, CheckpointSaved):
                 render.note(f"Saved a checkpoint: {event.path}")
 
         with listening(show):
             report = model.finetune(dataset, eval_dataset=held_out)
-    show_outcome(report)
+    show_outcome(report, _memory_estimate(model, report, largest))
     return report
 
 
@@ -122,8 +123,8 @@ def show_ledger(ledger: "Ledger", held_out: "Ledger | None") -> None:
         render.note(f"left out, too long: {place}")
 
 
-def show_outcome(report: "FinetuneReport") -> None:
-    """Show what the run did, in a few lines."""
+def show_outcome(report: "FinetuneReport", estimated: int | None = None) -> None:
+    """Show what the run did, and the peak that was estimated for it in bytes."""
     run = report.run_ledger
     render.heading("Outcome")
     if report.loss_before is not None and report.loss_after is not None:
@@ -142,12 +143,25 @@ def show_outcome(report: "FinetuneReport") -> None:
         f"{report.seconds:.0f} s"
     )
     if report.peak_memory_bytes is not None:
-        render.say(f"Peak memory     {report.peak_memory_bytes / 1e9:.1f} GB")
+        beside = f" (estimated: {estimated / 1e9:.1f} GB)" if estimated else ""
+        render.say(f"Peak memory     {report.peak_memory_bytes / 1e9:.1f} GB{beside}")
     share = 100 * report.trainable_parameters / report.parameters
     render.say(
         f"Trained         {report.trainable_parameters:,} of {report.parameters:,} "
         f"parameters ({share:.1f} %)"
     )
+
+
+def _memory_estimate(
+    model: "BaseModel", report: "FinetuneReport", largest_step: int
+) -> int | None:
+    """Return the estimated peak in bytes, for the largest step's micro-batches."""
+    from xturing.models.estimating import needed_for_training
+
+    steps = report.run_ledger
+    tokens = -(-largest_step // report.settings["gradient_accumulation_steps"])
+    learnt = tokens * steps.in_loss // max(steps.tokens + steps.padding, 1)
+    return needed_for_training(model, tokens, learnt)
 
 
 def _state(step: "StepEnded") -> str:

@@ -10,7 +10,18 @@ from typing import Annotated
 
 import typer
 
-from xturing.cli import chat, doctor, finetune, generate, models, quickstart, render
+from xturing.cli import (
+    chat,
+    doctor,
+    estimate,
+    finetune,
+    generate,
+    merge,
+    models,
+    quantize,
+    quickstart,
+    render,
+)
 from xturing.core.errors import XTuringError
 
 app = typer.Typer(
@@ -24,6 +35,9 @@ app.command("quickstart")(quickstart.quickstart)
 app.command("finetune")(finetune.finetune)
 app.command("chat")(chat.chat)
 app.command("generate")(generate.generate)
+app.command("quantize")(quantize.quantize)
+app.command("merge")(merge.merge)
+app.command("estimate")(estimate.estimate)
 app.add_typer(models.app, name="models")
 app.command("doctor")(doctor.doctor)
 

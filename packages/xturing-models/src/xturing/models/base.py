@@ -333,9 +333,9 @@ class BaseModel:
             QuantizationError: it cannot be done so, or is done already.
             ModelError: the model has an adapter that is not merged.
         """
-        from xturing.models import lora, packing
+        from xturing.models import packing
 
-        if lora.is_adapted(self.engine.model):
+        if self.has_adapter:
             raise ModelError(
                 f"'{self.variant.name}' has an adapter. Merge it first, so that the "
                 "merged weights are quantized: model.merge().quantize(...)."
@@ -346,7 +346,9 @@ class BaseModel:
         settled = packing.settled(wanted, self.engine.device.name)
         model = packing.quantized(self.engine.model, settled, calibration)
         made = copy(self)
-        made.engine = replace(self.engine, model=model, quantization=settled)
+        made.engine = replace(
+            self.engine, model=model, quantization=packing.kept(settled)
+        )
         made.variant = Variant(self.variant.family, "none", variant_scheme(scheme))
         return made
 
@@ -361,12 +363,39 @@ class BaseModel:
         """
         from xturing.models import lora
 
-        if not lora.is_adapted(self.engine.model):
+        if not self.has_adapter:
             raise ModelError(f"'{self.variant.name}' has no adapter to merge.")
         self.engine.model = lora.merged(self.engine.model)
         self.engine.quantization = None
         self.variant = Variant(self.variant.family)
         return self
+
+    def merged(self) -> "BaseModel":
+        """Return a model like this one with its adapter merged; this one stays.
+
+        The two share the weights that the adapter does not change.
+
+        Raises:
+            ModelError: it has no adapter.
+        """
+        from xturing.models import lora
+
+        made = copy(self)
+        if self.has_adapter:
+            made.engine = replace(self.engine, model=lora.apart(self.engine.model))
+        return made.merge()
+
+    @property
+    def has_adapter(self) -> bool:
+        """Whether an adapter is beside the weights, which `merge` works into them."""
+        from xturing.models import lora
+
+        return lora.is_adapted(self.engine.model)
+
+    @property
+    def quantization(self) -> Quantization | None:
+        """How the weights are quantized; None: they are whole."""
+        return self.engine.quantization
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> None:
         """Write the model to a folder that `load`, transformers and peft can open.

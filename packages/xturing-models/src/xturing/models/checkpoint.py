@@ -44,6 +44,12 @@ class Checkpoint:
         return self.tokenizer.eos_token_id or 0
 
     @property
+    def size_in_bytes(self) -> int:
+        """Bytes of the parameters and buffers, tied ones counted once."""
+        tensors = [*self.model.parameters(), *self.model.buffers()]
+        return sum({id(tensor): tensor.nbytes for tensor in tensors}.values())
+
+    @property
     def context_length(self) -> int | None:
         """Most tokens the model can read, where its architecture sets a limit."""
         return getattr(self.model.config, "max_position_embeddings", None)
@@ -81,7 +87,7 @@ def open_checkpoint(
             model: Any = AutoModelForCausalLM.from_pretrained(
                 location.folder,
                 dtype=device.dtype,
-                **_text_part(location.folder, options),
+                **text_part(location.folder, options),
                 **options,
                 **loading,
             )
@@ -117,7 +123,7 @@ def _loading(
     return chosen, packing.loading_options(chosen, device.name)
 
 
-def _text_part(folder: Path, options: dict[str, Any]) -> dict[str, Any]:
+def text_part(folder: Path, options: dict[str, Any]) -> dict[str, Any]:
     """Return what has `from_pretrained` open only the text part of a seeing model."""
     from transformers import AutoConfig
 

@@ -1,7 +1,7 @@
 """How far a model is from the one it was made of, on text or on users' rows."""
 
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from xturing.core.errors import ModelError
 
@@ -33,15 +33,16 @@ def compare(
             f"'{original.config_name}' and '{made.config_name}' have different "
             "vocabularies, so there is no comparing what they say."
         )
-    used = rows if rows is not None else bundled_rows(original.engine.tokenizer)
+    used = rows if rows is not None else bundled_rows(original)
     return report(original.engine.model, made.engine.model, used)
 
 
-def bundled_rows(tokenizer: Any) -> "list[Row]":
+def bundled_rows(model: "BaseModel") -> "list[Row]":
     """Return the bundled text in windows of token ids of shape (1, seq)."""
     import torch
 
     text = (files("xturing.models") / "texts" / "general.txt").read_text("utf-8")
-    ids = tokenizer(text, add_special_tokens=False)["input_ids"]
+    ids = model.engine.tokenizer(text, add_special_tokens=False)["input_ids"]
     windows = [ids[start : start + WINDOW] for start in range(0, len(ids), WINDOW)]
-    return [torch.tensor([window]) for window in windows if len(window) > 1]
+    device = model.engine.device.name
+    return [torch.tensor([w], device=device) for w in windows if len(w) > 1]

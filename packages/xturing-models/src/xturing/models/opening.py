@@ -11,6 +11,7 @@ from typing import Any
 from xturing.core.errors import ModelError, SettingsError
 from xturing.models import legacy
 from xturing.models.folders import (
+    ADAPTER_FILE,
     Base,
     Card,
     Folder,
@@ -79,16 +80,24 @@ def by_name(
     )
 
 
-def from_folder(path: Path, base: str | None) -> Opening:
+def holds_adapter(path: Path) -> bool:
+    """Tell whether a folder holds an adapter, in today's form or the predecessor's."""
+    return (path / ADAPTER_FILE).is_file() or legacy.adapter_file(path) is not None
+
+
+def from_folder(path: Path, base: str | None, *, is_verified: bool = True) -> Opening:
     """Return what a saved folder leads to; `base` names an adapter's base, if it moved.
+
+    Without `is_verified`, weight files are not read to see whether they were changed.
 
     Raises:
         ModelError: it holds no model, or its base is not the one it was trained on.
     """
     folder = read_folder(path)
-    refuse_changed(folder)
+    if is_verified:
+        refuse_changed(folder)
     card = folder.card
-    has_adapter = folder.has_adapter or legacy.adapter_file(path) is not None
+    has_adapter = holds_adapter(path)
     variant = _variant(card, has_adapter)
     location = Location(path, str(path))
     origin = card.base if card else None

@@ -27,7 +27,7 @@ from xturing.models.quantization import METHOD, Quantization
 from xturing.quant import quantize
 from xturing.quant.backends.bitsandbytes import keep_layout
 from xturing.quant.calibration import Rows
-from xturing.quant.choosing import choose
+from xturing.quant.choosing import Choice, choose
 from xturing.quant.layers import packed_weights, prepare
 from xturing.quant.packed import Packed
 from xturing.quant.plan import Target, output_head, targets
@@ -35,6 +35,8 @@ from xturing.quant.quantizing import quantized_modules, refuse_broken
 from xturing.quant.schemes import SKIP, Scheme, scheme_named
 
 FORMAT = 1
+FUSED = ("native", "gptq")
+"""Backends whose weights the native one keeps, the head's too."""
 
 
 def settled(wanted: Quantization, device: str) -> Quantization:
@@ -44,8 +46,18 @@ def settled(wanted: Quantization, device: str) -> Quantization:
         UnknownNameError: there is no such scheme or backend.
         QuantizationError: no backend can do it there.
     """
-    choice = choose(wanted.backend, scheme_named(wanted.scheme), torch.device(device))
+    choice = chosen(wanted.scheme, wanted.backend, device)
     return replace(wanted, backend=choice.backend.name)
+
+
+def chosen(scheme: str, backend: str, device: str) -> Choice:
+    """Return the backend for a scheme on a device, and why it is taken.
+
+    Raises:
+        UnknownNameError: there is no such scheme or backend.
+        QuantizationError: no backend can do it there.
+    """
+    return choose(backend, scheme_named(scheme), torch.device(device))
 
 
 def loading_options(wanted: Quantization, device: str) -> dict[str, Any]:
@@ -193,15 +205,19 @@ class _Pack(ConversionOps):
         return others
 
 
+def kept(wanted: Quantization) -> Quantization:
+    """Return it as files have it: gptq's weights are kept by the native backend."""
+    return replace(wanted, backend="native") if wanted.backend in FUSED else wanted
+
+
 def quantized(model: Any, wanted: Quantization, rows: Rows | None = None) -> Any:
     """Return a transformers model like a dense one, quantized, ready to be saved.
 
     Raises:
         QuantizationError: it cannot be done so.
     """
-    fused = ("native", "gptq")
     # The methods of transformers for the other backends leave the head alone.
-    skip = wanted.skip if wanted.backend in fused else (*wanted.skip, "head")
+    skip = wanted.skip if wanted.backend in FUSED else (*wanted.skip, "head")
     made = quantize(
         model,
         wanted.scheme,
@@ -210,13 +226,12 @@ def quantized(model: Any, wanted: Quantization, rows: Rows | None = None) -> Any
         skip=skip,
         calibration=rows,
     )
-    kept = replace(wanted, backend="native") if wanted.backend in fused else wanted
-    config = loading_options(kept, model.device.type)["quantization_config"]
+    config = loading_options(kept(wanted), model.device.type)["quantization_config"]
     made.hf_quantizer = AutoHfQuantizer.from_config(config, pre_quantized=True)
     made.config.quantization_config = config
     made.is_quantized = True
     made.quantization_method = config.quant_method
-    if wanted.backend in fused:
+    if wanted.backend in FUSED:
         _untie(made)
     _one_expert_at_a_time(made)
     finish(made)

@@ -1,0 +1,112 @@
+"""`xturing merge`: an adapter worked into its base model's weights."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from xturing.cli import fidelity, render
+from xturing.cli.fidelity import MOST_INCREASE, CheckOption, IncreaseOption
+from xturing.core.errors import ModelError, SettingsError
+from xturing.core.files import refuse_used
+
+if TYPE_CHECKING:
+    from xturing.models import BaseModel
+    from xturing.models.quantization import Quantization
+    from xturing.quant import Fidelity
+
+INTO_SCHEME_ADVICE = (
+    "Rounding takes the adapter away again. Leave --into-scheme out and have the "
+    "merged weights whole, keep the adapter beside its base, or accept it with a "
+    "larger --max-loss-increase."
+)
+MERGE_ADVICE = (
+    "Keep the adapter beside its base, or accept it with a larger --max-loss-increase."
+)
+
+
+def merge(
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="The folder of a tuned adapter.")
+    ],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="A new folder for the result.")
+    ],
+    into_scheme: Annotated[
+        bool,
+        typer.Option(
+            "--into-scheme",
+            help="Round the merged weights into the scheme of the base again.",
+        ),
+    ] = False,
+    check: CheckOption = None,
+    max_loss_increase: IncreaseOption = MOST_INCREASE,
+) -> None:
+    """Merge an adapter into its base model's weights, if that changes nothing much.
+
+    The gate takes the larger of the loss increase and the divergence, which is the
+    increase on texts that the adapted model would write itself.
+    Example: xturing merge tuned -o merged
+    """
+    from xturing.models import BaseModel
+    from xturing.models.fidelity import compare
+
+    _refuse_plain(folder)
+    refuse_used(output)
+    checked = fidelity.open_check(check)
+    with render.notices():
+        adapted = BaseModel.load(folder)
+    was = adapted.quantization
+    if into_scheme and was is None:
+        raise SettingsError(
+            f"--into-scheme is given, but the adapter in {folder} was trained on whole "
+            "weights. Leave it out, and use `xturing quantize` on the merged model."
+        )
+    rows = fidelity.rows_of(adapted, checked)
+    render.note("Merging, and comparing the result with the adapter's model")
+    made = adapted.merged()
+    found = compare(adapted, made, rows)
+    render.heading("What merging did")
+    fidelity.show(found, checked)
+    lost, advice = [found.loss_increase, found.divergence], MERGE_ADVICE
+    if into_scheme and was is not None:
+        whole, made = made, _requantized(made, was)
+        rounded = compare(whole, made, rows)
+        render.heading("What rounding the merged weights did")
+        fidelity.line("Scheme", was.scheme)
+        fidelity.show(rounded, checked)
+        lost = [_increase(found, rounded), rounded.divergence]
+        advice = INTO_SCHEME_ADVICE
+    fidelity.refuse_loss(lost, max_loss_increase, advice)
+    made.save(output)
+    render.say()
+    render.say(f"Saved to {output}. Talk to it:")
+    render.say(f"    xturing chat -m {output}")
+
+
+def _refuse_plain(folder: Path) -> None:
+    """Raise `ModelError` if the folder has no adapter, before it is opened."""
+    from xturing.models.folders import read_folder
+    from xturing.models.opening import holds_adapter
+
+    read_folder(folder)
+    if not holds_adapter(folder):
+        raise ModelError(
+            f"{folder} holds a whole model, so there is no adapter to merge. Name a "
+            "folder that `xturing finetune` wrote for a LoRA model."
+        )
+
+
+def _requantized(whole: "BaseModel", was: "Quantization") -> "BaseModel":
+    """Return the merged model in the scheme that the adapter was trained on."""
+    render.note(f"Rounding the merged weights to {was.scheme} again")
+    return whole.quantize(
+        was.scheme, was.backend, group_size=was.group_size, skip=was.skip
+    )
+
+
+def _increase(first: "Fidelity", last: "Fidelity") -> float | None:
+    """Return what the loss rose by from the first comparison to the last."""
+    if first.loss_before is None or last.loss_after is None:
+        return None
+    return last.loss_after - first.loss_before
