@@ -54,7 +54,12 @@ def check(package: str, module: str, wheels: Path, work: Path) -> None:
     # -I: neither the current folder nor the user's packages help out.
     run(python, "-I", "-c", imports)
     if package in ALONE:
-        run(python, "-I", "-c", f"import os; os.chdir({str(work)!r})\n{example(package)}")
+        run(
+            python,
+            "-I",
+            "-c",
+            f"import os; os.chdir({str(work)!r})\n{example(package)}",
+        )
 
 
 def example(package: str) -> str:
