@@ -26,7 +26,7 @@ def wiki() -> Path:
 
 @pytest.fixture(scope="module")
 def rows(smollm2, wiki) -> list[torch.Tensor]:
-    """Return the first 2,000 tokens of a text that no one tuned on, and what follows."""
+    """Return windows of a text that the model was not tuned on."""
     ids = smollm2.engine.tokenizer(wiki.read_text(encoding="utf-8"))["input_ids"]
     starts = range(0, len(ids) - WINDOW, WINDOW)
     return [torch.tensor([ids[start : start + WINDOW]]) for start in starts]

@@ -4,15 +4,16 @@
     uv run python tools/bench/quant.py memory
     uv run python tools/bench/quant.py speed
 
-`fidelity` is the perplexity on a text under each scheme, and what QLoRA learns. `memory`
-looks at weights, at the peak while loading, and at the peak while training a model of
-over a billion random parameters, each in a process of its own. `speed` decodes and
-trains in turn with full precision, with the native backend and with bitsandbytes, in
-one process, so that a machine whose speed drifts is fair to all.
+`fidelity` is the perplexity on a text in each scheme, and `qlora` what an adapter
+learns on quantized weights. `memory` looks at weights, at the peak while loading, and at
+that of training a model of over a billion random parameters, each in a process of its
+own. `speed` decodes and trains in turn with full precision, with the native backend and
+with bitsandbytes, in one process, so that a machine whose speed drifts is fair to all.
 """
 
 import argparse
 import json
+import math
 import resource
 import statistics
 import subprocess
@@ -22,6 +23,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -218,26 +220,36 @@ def show_ratios(what: str, found: dict[str, list[float]], base: str) -> None:
 def load(name: str, checkpoint: str | None = None) -> dict[str, float]:
     """Open a model in this process and return what it took."""
     from xturing.models import BaseModel
+    from xturing.quant.layers import packed_weights
     from xturing.quant.quantizing import quantized_modules
 
     import_everything()
     with watched() as peak:
-        model = BaseModel.create(name, **({"model_name": checkpoint} if checkpoint else {}))
+        model = BaseModel.create(
+            name, **({"model_name": checkpoint} if checkpoint else {})
+        )
     network = model.engine.model
-    held = quantized_modules(network)
-    weights = sum(tensor.nbytes for tensor in {*network.parameters(), *network.buffers()})
+    held = [
+        (backend, module) for backend, module in quantized_modules(network).values()
+    ]
+    weights = sum(
+        tensor.nbytes for tensor in {*network.parameters(), *network.buffers()}
+    )
     packed = sum(
         tensor.nbytes
-        for backend, module in held.values()
+        for backend, module in held
         for tensor in backend.tensors(module).values()
     )
-    whole = 4 * sum(module.weight.numel() for _, module in held.values())
-    largest = max((4 * module.weight.numel() for _, module in held.values()), default=0)
+    sizes = [
+        4 * math.prod(packed.shape)
+        for _, module in held
+        for packed in packed_weights(module).values()
+    ]
     return {
         "weights": weights,
         "quantized layers": packed,
-        "the same in fp32": whole,
-        "largest layer in fp32": largest,
+        "the same in fp32": sum(sizes),
+        "largest layer in fp32": max(sizes, default=0),
         "peak above start": peak["anonymous"],
         "peak of the process": peak["process"],
     }
@@ -251,7 +263,9 @@ def make(checkpoint: str) -> dict[str, float]:
     from xturing.models import families
     from xturing.models.hub import locate_family
 
-    tokenizer = AutoTokenizer.from_pretrained(locate_family(families()["smollm2"]).folder)
+    tokenizer = AutoTokenizer.from_pretrained(
+        locate_family(families()["smollm2"]).folder
+    )
     config = LlamaConfig(
         vocab_size=len(tokenizer),
         hidden_size=2048,
@@ -284,10 +298,9 @@ def train(name: str, checkpoint: str) -> dict[str, float]:
 
 def import_everything() -> None:
     """Import what opening a model imports, so that it does not count."""
-    import peft  # noqa: F401
-    from transformers import LlamaForCausalLM  # noqa: F401
-
-    from xturing.models import checkpoint, packing  # noqa: F401
+    for module in ("peft", "transformers.models.llama.modeling_llama"):
+        import_module(module)
+    import_module("xturing.models.packing")
 
 
 @contextmanager

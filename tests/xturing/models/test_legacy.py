@@ -582,9 +582,7 @@ def test_a_file_that_is_cut_short_is_named(kind, kept, request):
     file = request.getfixturevalue(kind) / WEIGHTS[kind]
     whole = file.read_bytes()
     file.write_bytes(whole[: int(len(whole) * kept)])
-    with pytest.raises(
-        ModelError, match=rf"{WEIGHTS[kind]} is damaged.*again"
-    ):
+    with pytest.raises(ModelError, match=rf"{WEIGHTS[kind]} is damaged.*again"):
         BaseModel.load(file.parent)
 
 

@@ -82,7 +82,7 @@ def open_checkpoint(
     quantization, loading = _loading(location.folder, device, quantization)
     folder = tokenizer_folder or location.folder
     try:
-        with without_progress_bars():
+        with without_progress_bars(), packing.failing_with_reasons():
             tokenizer = AutoTokenizer.from_pretrained(folder, **options)
             model: Any = AutoModelForCausalLM.from_pretrained(
                 location.folder,

@@ -276,7 +276,8 @@ def _register_packed(config: Any) -> None:
     """Have peft adapt packed layers by our class."""
     from xturing.quant.layers import Quantized
 
-    config._register_custom_module({Quantized: _packed_layer()})
+    # Peft's documented way, private as it is.
+    config._register_custom_module({Quantized: _packed_layer()})  # noqa: SLF001
 
 
 @cache
@@ -308,12 +309,15 @@ def _start_from_error(model: Any, base: Path) -> None:
     whole: Any = AutoModelForCausalLM.from_pretrained(
         base, dtype=torch.float32, local_files_only=True
     )
-    weights = {name: layer for name, layer in whole.named_modules()}
-    for name, layer in model.base_model.model.named_modules():
-        if not isinstance(layer, LoraLayer):
-            continue
+    weights = dict(whole.named_modules())
+    adapted: dict[str, Any] = {
+        name: layer
+        for name, layer in model.base_model.model.named_modules()
+        if isinstance(layer, LoraLayer)
+    }
+    for name, layer in adapted.items():
         error = weights[name].weight - _dense_weight(layer.get_base_layer())
-        if error.shape != (layer.out_features, layer.in_features):
+        if layer.fan_in_fan_out:
             error = error.T
         rank = layer.r["default"]
         u, s, v = torch.svd_lowrank(error.detach(), q=rank + 8, niter=4)

@@ -130,8 +130,8 @@ def _quantization(variant: Variant, said: Mapping[str, Any]) -> Quantization | N
         return Quantization(scheme=variant.quantization, **said)
     if said:
         raise SettingsError(
-            f"{', '.join(said)} is given, but '{variant.name}' keeps whole weights. Use "
-            f"a variant such as '{variant.name}_int4', or leave it out."
+            f"{', '.join(said)} is given, but '{variant.name}' keeps whole weights. "
+            f"Use a variant such as '{variant.name}_int4', or leave it out."
         )
     return None
 

@@ -6,6 +6,9 @@ memory. The other backends have methods of their own there. Importing this modul
 what lets `from_pretrained` open a folder that the native backend wrote.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import replace
 from importlib.metadata import version
 from typing import Any
@@ -35,6 +38,7 @@ from xturing.quant.quantizing import quantized_modules, refuse_broken
 from xturing.quant.schemes import SKIP, Scheme, scheme_named
 
 FORMAT = 1
+_failures: ContextVar[list[QuantizationError]] = ContextVar("failures")
 FUSED = ("native", "gptq")
 """Backends whose weights the native one keeps, the head's too."""
 
@@ -86,7 +90,6 @@ def reopening_options(there: Quantization, device: str) -> dict[str, Any]:
     return {} if there.backend == "native" else {"device_map": {"": device}}
 
 
-@register_quantization_config(METHOD)
 class NativeConfig(QuantizationConfigMixin):
     """What a folder's config.json says of weights that the native backend packed."""
 
@@ -109,21 +112,29 @@ class NativeConfig(QuantizationConfigMixin):
         self.skip = list(SKIP) if skip is None else skip
         self.format = format
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return what config.json says."""
+        return {
+            "quant_method": METHOD,
+            "format": self.format,
+            "scheme": self.scheme,
+            "group_size": self.group_size,
+            "skip": list(self.skip),
+        }
 
-@register_quantizer(METHOD)
+
 class NativeQuantizer(HfQuantizer):
     """Packs weights while transformers loads them, or loads packed ones."""
 
-    quantization_config: NativeConfig
-
     def __init__(self, quantization_config: NativeConfig, **options: Any) -> None:
         super().__init__(quantization_config, **options)
+        self._config = quantization_config
         self._scheme: Scheme = scheme_named(quantization_config.scheme)
         self._plan: dict[str, Target] = {}
 
     def _process_model_before_weight_loading(self, model: Any, **_: object) -> None:
         tied = getattr(model, "all_tied_weights_keys", {})
-        for target in targets(model, self.quantization_config.skip):
+        for target in targets(model, self._config.skip):
             name = f"{target.name}.{target.parameter}"
             # A tied head has no weight in the file: it is packed when it has one.
             if name not in tied:
@@ -136,7 +147,11 @@ class NativeQuantizer(HfQuantizer):
         self, model: Any, param_name: str, **_: object
     ) -> bool:
         """Tell whether a weight of the file is to be packed."""
-        return not self.pre_quantized and param_name in self._plan
+        return self.packs(param_name)
+
+    def packs(self, name: str) -> bool:
+        """Tell whether a weight of the file is to be packed."""
+        return not self.pre_quantized and name in self._plan
 
     def get_quantize_ops(self) -> ConversionOps:
         """Return the operation that packs a weight."""
@@ -153,7 +168,7 @@ class NativeQuantizer(HfQuantizer):
             for module in model.modules():
                 for packed in packed_weights(module).values():
                     packed.settle()
-        elif "head" not in self.quantization_config.skip:
+        elif "head" not in self._config.skip:
             self._pack_tied_head(model)
         _one_expert_at_a_time(model)
         return model
@@ -162,7 +177,7 @@ class NativeQuantizer(HfQuantizer):
         head = output_head(model)
         if head is None or packed_weights(head):
             return
-        for target in targets(model, self.quantization_config.skip):
+        for target in targets(model, self._config.skip):
             if target.module is head:
                 weight = target.weight
                 self._prepare(target).fill(weight)
@@ -170,34 +185,42 @@ class NativeQuantizer(HfQuantizer):
 
     def _prepare(self, target: Target) -> Packed:
         scheme = target.scheme(self._scheme)
-        size = self.quantization_config.group_size if scheme is self._scheme else None
+        size = self._config.group_size if scheme is self._scheme else None
         # transformers gives modules without their weights random ones otherwise.
-        target.module._is_hf_initialized = True  # type: ignore[assignment]
+        vars(target.module)["_is_hf_initialized"] = True
         return prepare(target.module, target.parameter, scheme, size)
 
-    def is_serializable(self) -> bool:
+    def is_serializable(self) -> bool:  # type: ignore[override]  # it is untyped
         """Return True: packed weights are ordinary buffers."""
         return True
 
     @property
-    def is_trainable(self) -> bool:
+    def is_trainable(self) -> bool:  # type: ignore[override]  # it is untyped
         """Whether adapters can be trained on top."""
         return True
+
+
+register_quantization_config(METHOD)(NativeConfig)
+register_quantizer(METHOD)(NativeQuantizer)
 
 
 class _Pack(ConversionOps):
     def __init__(self, quantizer: NativeQuantizer) -> None:
         self._quantizer = quantizer
 
-    def convert(
+    def convert(  # type: ignore[override]  # all are passed by name
         self, input_dict: dict[str, Any], missing_keys: Any = None, **_: object
     ) -> dict[str, Any]:
         """Pack the weights that are to be packed, and return the others."""
         others = {}
         for name, value in input_dict.items():
             weight = value[0] if isinstance(value, list) else value
-            if self._quantizer.param_needs_quantization(None, name):
-                self._quantizer.pack(name, weight)
+            if self._quantizer.packs(name):
+                try:
+                    self._quantizer.pack(name, weight)
+                except QuantizationError as error:
+                    _failures.get([]).append(error)
+                    raise
                 if missing_keys is not None:
                     missing_keys.discard(name)
             else:
@@ -236,6 +259,21 @@ def quantized(model: Any, wanted: Quantization, rows: Rows | None = None) -> Any
     _one_expert_at_a_time(made)
     finish(made)
     return made
+
+
+@contextmanager
+def failing_with_reasons() -> Iterator[None]:
+    """Raise what went wrong in packing; transformers says only that something did."""
+    found: list[QuantizationError] = []
+    token = _failures.set(found)
+    try:
+        yield
+    except RuntimeError as error:
+        if found:
+            raise found[0] from error
+        raise
+    finally:
+        _failures.reset(token)
 
 
 def finish(model: Any) -> None:

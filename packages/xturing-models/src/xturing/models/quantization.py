@@ -61,7 +61,9 @@ def found_in(config: Mapping[str, Any]) -> Quantization | None:
     return Quantization(scheme=scheme, backend=method)
 
 
-def reconciled(there: Quantization, wanted: Quantization, where: object) -> Quantization:
+def reconciled(
+    there: Quantization, wanted: Quantization, where: object
+) -> Quantization:
     """Return how weights are quantized, if that is how they should be.
 
     Raises:

@@ -106,6 +106,16 @@ def calibrated(
     return codes.to(kind), torch.stack(scales).bfloat16()
 
 
+def loss(
+    weight: Tensor, codes: Tensor, scales: Tensor, scheme: Scheme, moment: Tensor
+) -> float:
+    """Return the squared error of a layer's outputs for inputs of that moment."""
+    groups = codes.float().unflatten(1, (scales.shape[0], -1))
+    values = value_of(groups, scales.transpose(0, 1).float(), scheme).flatten(1)
+    error = values - weight.detach().float()
+    return float(((error @ moment) * error).sum())
+
+
 def _ahead(
     left: Tensor, errors: Tensor, inverse: Tensor, column: int, start: int, size: int
 ) -> Tensor:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from xturing.quant import kernels
-from xturing.quant.calibration import calibrated
+from xturing.quant.calibration import calibrated, loss
 from xturing.quant.packing import pack, packed_width, unpack
 from xturing.quant.rounding import fitted_group, quantized
 from xturing.quant.schemes import Scheme
@@ -67,23 +67,15 @@ class Packed(nn.Module):
         """
         turned = weight.T.contiguous() if self.is_transposed else weight
         stored = turned.reshape(self.rows, -1)
-        self.take(*quantized(stored.detach(), self.scheme, self.group_size))
-        if moment is None:
-            return
-        # Feeding errors on is no gain where there are next to none, as in weights that
-        # were on such a grid before: then plain rounding stays.
-        plain, codes, scales = self._loss(stored, moment), self.codes, self.scales
-        layout, is_fused = self._layout, self._is_fused
-        self._layout = None
-        self.take(*calibrated(stored, self.scheme, self.group_size, moment))
-        if self._loss(stored, moment) > plain:
-            self.codes, self.scales = codes, scales
-            self._layout, self._is_fused = layout, is_fused
-
-    def _loss(self, weight: Tensor, moment: Tensor) -> float:
-        """Return the squared error of the outputs for inputs of that moment."""
-        error = self.part(0, self.rows, torch.float32) - weight.detach().float()
-        return float(((error @ moment) * error).sum())
+        found = quantized(stored.detach(), self.scheme, self.group_size)
+        if moment is not None:
+            # Feeding errors on is no gain where there are next to none, as in weights
+            # that were on such a grid before.
+            fed = calibrated(stored, self.scheme, self.group_size, moment)
+            found = min(
+                (found, fed), key=lambda it: loss(stored, *it, self.scheme, moment)
+            )
+        self.take(*found)
 
     def take(self, codes: Tensor, scales: Tensor) -> None:
         """Take on codes and scales as `rounding.quantized` gives them."""
