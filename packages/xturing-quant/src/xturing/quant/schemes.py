@@ -72,7 +72,7 @@ SCHEMES = {
         Scheme(name="int8", bits=8, group_size=None, is_symmetric=True, decibels=38),
         Scheme(name="int4", bits=4, group_size=32, decibels=21.5),
         Scheme(name="nf4", bits=4, group_size=64, levels=NORMAL_FLOAT_4, decibels=20),
-        Scheme(name="fp4", bits=4, group_size=64, levels=FLOAT_4, decibels=18.5),
+        Scheme(name="fp4", bits=4, group_size=64, levels=FLOAT_4, decibels=17.5),
         Scheme(name="int3", bits=3, group_size=32, decibels=15.5),
         Scheme(name="int2", bits=2, group_size=32, decibels=9),
         Scheme(name="int1", bits=1, group_size=32, decibels=4.5),

@@ -194,8 +194,7 @@ def _import_gptqmodel() -> None:
     """
     if "gptqmodel" in sys.modules:
         return
-    for name in ("huggingface_hub", "transformers"):
-        importlib.import_module(name)
+    require("transformers.utils.hub", package="xturing-quant", extra="gptq")
     root, guard = logging.getLogger(), logging.NullHandler()
     # With a handler there, its `basicConfig` does nothing.
     root.addHandler(guard)
