@@ -25,10 +25,10 @@ from transformers.quantizers.base import HfQuantizer
 from transformers.utils.quantization_config import QuantizationConfigMixin
 
 from xturing.core.errors import QuantizationError
-from xturing.core.extras import require
 from xturing.models.quantization import METHOD, Quantization
 from xturing.quant import quantize
 from xturing.quant.backends.bitsandbytes import keep_layout
+from xturing.quant.backends.torchao import int8_config
 from xturing.quant.calibration import Rows
 from xturing.quant.choosing import Choice, choose
 from xturing.quant.layers import packed_weights, prepare
@@ -333,5 +333,4 @@ def _bitsandbytes(scheme: str) -> Any:
 def _torchao() -> Any:
     from transformers import TorchAoConfig
 
-    library = require("torchao.quantization", package="xturing-quant", extra="torchao")
-    return TorchAoConfig(quant_type=library.Int8WeightOnlyConfig())
+    return TorchAoConfig(quant_type=int8_config())

@@ -82,7 +82,7 @@ def save(model: nn.Module, path: str | Path, *, overwrite: bool = False) -> None
         manifest = Manifest(
             version=VERSION,
             recipe=recipe,
-            layers=tuple(layers),
+            layers=tuple(sorted(layers, key=lambda layer: layer.module)),
             aliases=aliases,
             sha256=sha256(draft / WEIGHTS),
         )

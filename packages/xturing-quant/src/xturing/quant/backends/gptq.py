@@ -141,6 +141,11 @@ def _calibrated(
     with _silently(), _environment(GPTQMODEL_DISABLE_PACK_EXT="1"):
         # It compiles an extension for packing otherwise, for a minute.
         quantizer.quantize_model(work.model, None)
+    # Its marks are for weights that stay in gptqmodel's layers.
+    for mark in ("is_quantized", "quantization_method"):
+        vars(work.model).pop(mark, None)
+    config: Any = work.model.config
+    vars(config).pop("quantization_config", None)
     modules = dict(work.model.named_modules())
     return {target.name: _unpacked(modules[target.name], work) for target in chosen}
 
@@ -194,8 +199,7 @@ def _import_gptqmodel() -> None:
     """
     if "gptqmodel" in sys.modules:
         return
-    for name in ("huggingface_hub", "transformers"):
-        importlib.import_module(name)
+    require("transformers.utils.hub", package="xturing-quant", extra="gptq")
     root, guard = logging.getLogger(), logging.NullHandler()
     # With a handler there, its `basicConfig` does nothing.
     root.addHandler(guard)

@@ -63,12 +63,17 @@ class TorchAO:
 BACKEND = TorchAO()
 
 
+def int8_config(group_size: int | None = None) -> Any:
+    """Return torchao's own configuration of int8 weights."""
+    library = _library()
+    options = {"granularity": library.PerGroup(group_size)} if group_size else {}
+    return library.Int8WeightOnlyConfig(**options)
+
+
 def _made(dense_layer: nn.Linear, scheme: Scheme, group_size: int | None) -> nn.Module:
-    quantization = _library()
-    options = {"granularity": quantization.PerGroup(group_size)} if group_size else {}
     layer = dense(dense_layer, dense_layer.weight.detach())
-    config = quantization.Int8WeightOnlyConfig(**options)
-    quantization.quantize_(layer, config, filter_fn=lambda *_: True)
+    config = int8_config(group_size)
+    _library().quantize_(layer, config, filter_fn=lambda *_: True)
     layer.weight.requires_grad_(False)
     return layer
 
