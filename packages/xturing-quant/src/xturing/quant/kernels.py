@@ -53,7 +53,7 @@ def int4_packed(codes: Tensor, group_size: int) -> tuple[Tensor, Blocks] | None:
     if codes.device.type != "cpu" or group_size not in INT4_GROUPS or rows % 16:
         return None
     operator = getattr(torch.ops.aten, "_convert_weight_to_int4pack_for_cpu", None)
-    if operator is None:
+    if operator is None or int4_product is None:
         return None
     try:
         packed = operator(codes.to(torch.int32), 1).reshape(rows, columns // 2)
@@ -74,18 +74,20 @@ def aligned(tensor: Tensor) -> Tensor:
     return tensor.clone() if tensor.data_ptr() % ALIGNMENT else tensor
 
 
-def int8_product(x: Tensor, codes: Tensor, scales: Tensor) -> Tensor:
-    """Return x @ (codes * scales).T, x of shape (few, columns), in bfloat16."""
-    return torch.ops.aten._weight_int8pack_mm(  # noqa: SLF001
-        aligned(x.to(torch.bfloat16).contiguous()), codes, scales.view(-1)
-    )
+def ready(x: Tensor) -> Tensor:
+    """Return activations as the kernels take them."""
+    made = x.bfloat16()
+    if made is x:
+        return aligned(x.contiguous())
+    # A fresh tensor begins where it should, but lies as the other did.
+    return made if made.is_contiguous() else made.contiguous()
 
 
-def int4_product(x: Tensor, packed: Tensor, group_size: int, scales: Tensor) -> Tensor:
-    """Return x @ weight.T, x of shape (few, columns), in bfloat16."""
-    return torch.ops.aten._weight_int4pack_mm_for_cpu(  # noqa: SLF001
-        aligned(x.to(torch.bfloat16).contiguous()), packed, group_size, scales
-    )
+# Of `ready` activations of shape (few, columns), these return x @ weight.T in bfloat16:
+# of int8 codes (rows, columns) and scales (rows), and of packed int4 codes, the size of
+# a group and scales (groups, rows, 2).
+int8_product = getattr(torch, "_weight_int8pack_mm", None)
+int4_product = getattr(torch, "_weight_int4pack_mm_for_cpu", None)
 
 
 def agrees(product: Tensor, wanted: Tensor) -> bool:
@@ -99,4 +101,4 @@ def has_int8(columns: int) -> bool:
 
     It loads 16 of them at a time, and reads past the end of others.
     """
-    return columns % 32 == 0 and hasattr(torch.ops.aten, "_weight_int8pack_mm")
+    return columns % 32 == 0 and int8_product is not None

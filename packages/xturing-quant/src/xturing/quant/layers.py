@@ -175,9 +175,9 @@ def _dense_weight(module: nn.Module) -> Tensor:
 
 
 def _linear_forward(module: nn.Module, x: Tensor) -> Tensor:
-    y = _child(module, "weight").product(x)
-    bias = module.bias
-    return y if bias is None else y + bias  # type: ignore[operator]
+    y = module._modules["packed_weight"].product(x)  # type: ignore[union-attr]  # noqa: SLF001
+    bias = module._parameters["bias"]  # noqa: SLF001
+    return y if bias is None else y + bias
 
 
 @cache
