@@ -5,10 +5,11 @@
     uv run python tools/bench/quant.py speed
 
 `fidelity` is the perplexity on a text in each scheme, and `qlora` what an adapter
-learns on quantized weights. `memory` looks at weights, at the peak while loading, and at
-that of training a model of over a billion random parameters, each in a process of its
-own. `speed` decodes and trains in turn with full precision, with the native backend and
-with bitsandbytes, in one process, so that a machine whose speed drifts is fair to all.
+learns on quantized weights. `memory` looks at weights, at the peak while loading, and
+at that of training a model of over a billion random parameters, each in a process of
+its own. `speed` decodes and trains in turn with full precision, with the native backend
+and with bitsandbytes, in one process, so that a machine whose speed drifts is fair to
+all.
 """
 
 import argparse

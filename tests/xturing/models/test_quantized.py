@@ -216,3 +216,11 @@ def test_quantizing_leaves_the_model_as_it_was(tiny_full_model):
     assert torch.equal(tiny.logits(tiny_full_model), before)
     assert tiny_full_model.engine.quantization is None
     assert made.engine.quantization.scheme == "int2"
+
+
+def test_four_bits_of_bitsandbytes_are_refused_where_its_kernels_misread_them(
+    tiny_full_model,
+):
+    # A tiny model's layers have 32 inputs, and blocks of 64 weights cross their rows.
+    with pytest.raises(QuantizationError, match="32 inputs.*Use the native backend"):
+        tiny_full_model.quantize("nf4", "bitsandbytes")

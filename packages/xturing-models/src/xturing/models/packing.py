@@ -27,7 +27,7 @@ from transformers.utils.quantization_config import QuantizationConfigMixin
 from xturing.core.errors import QuantizationError
 from xturing.models.quantization import METHOD, Quantization
 from xturing.quant import quantize
-from xturing.quant.backends.bitsandbytes import keep_layout
+from xturing.quant.backends.bitsandbytes import keep_layout, refuse_misread
 from xturing.quant.backends.torchao import int8_config
 from xturing.quant.calibration import Rows
 from xturing.quant.choosing import Choice, choose
@@ -277,8 +277,13 @@ def failing_with_reasons() -> Iterator[None]:
 
 
 def finish(model: Any) -> None:
-    """Mend what other libraries do to a quantized model that was just loaded."""
+    """Mend what other libraries do to a quantized model that was just loaded.
+
+    Raises:
+        QuantizationError: a library would compute wrongly with it.
+    """
     keep_layout(model)
+    refuse_misread(model)
 
 
 def dequantized(model: Any) -> Any:

@@ -6,6 +6,7 @@ the int4 kernel wants its weights laid out depends on the processor, so the layo
 recognised by unpacking what it packed, and taken only if every code comes back.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -53,7 +54,7 @@ def int4_packed(codes: Tensor, group_size: int) -> tuple[Tensor, Blocks] | None:
     if codes.device.type != "cpu" or group_size not in INT4_GROUPS or rows % 16:
         return None
     operator = getattr(torch.ops.aten, "_convert_weight_to_int4pack_for_cpu", None)
-    if operator is None or int4_product is None:
+    if operator is None or not HAS_INT4:
         return None
     try:
         packed = operator(codes.to(torch.int32), 1).reshape(rows, columns // 2)
@@ -74,6 +75,10 @@ def aligned(tensor: Tensor) -> Tensor:
     return tensor.clone() if tensor.data_ptr() % ALIGNMENT else tensor
 
 
+def _missing(*_: object) -> Tensor:
+    raise NotImplementedError("This torch has no such kernel.")
+
+
 def ready(x: Tensor) -> Tensor:
     """Return activations as the kernels take them."""
     made = x.bfloat16()
@@ -83,11 +88,15 @@ def ready(x: Tensor) -> Tensor:
     return made if made.is_contiguous() else made.contiguous()
 
 
-# Of `ready` activations of shape (few, columns), these return x @ weight.T in bfloat16:
-# of int8 codes (rows, columns) and scales (rows), and of packed int4 codes, the size of
-# a group and scales (groups, rows, 2).
-int8_product = getattr(torch, "_weight_int8pack_mm", None)
-int4_product = getattr(torch, "_weight_int4pack_mm_for_cpu", None)
+# Looked up once: of `ready` activations of shape (few, columns), these return
+# x @ weight.T in bfloat16, of int8 codes (rows, columns) and scales (rows), and of
+# packed int4 codes, the size of a group and scales (groups, rows, 2).
+HAS_INT8 = hasattr(torch, "_weight_int8pack_mm")
+HAS_INT4 = hasattr(torch, "_weight_int4pack_mm_for_cpu")
+int8_product: Callable[..., Tensor] = vars(torch).get("_weight_int8pack_mm", _missing)
+int4_product: Callable[..., Tensor] = vars(torch).get(
+    "_weight_int4pack_mm_for_cpu", _missing
+)
 
 
 def agrees(product: Tensor, wanted: Tensor) -> bool:
@@ -101,4 +110,4 @@ def has_int8(columns: int) -> bool:
 
     It loads 16 of them at a time, and reads past the end of others.
     """
-    return columns % 32 == 0 and int8_product is not None
+    return columns % 32 == 0 and HAS_INT8

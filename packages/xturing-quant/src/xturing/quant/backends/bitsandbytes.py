@@ -95,6 +95,23 @@ def keep_layout(model: nn.Module) -> None:
             vars(module)["support_avx512bf16_for_cpu"] = False
 
 
+def refuse_misread(model: nn.Module) -> None:
+    """Raise `QuantizationError` if layers of a loaded model would compute wrongly."""
+    for module in model.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            layer: Any = module
+            if layer.weight.is_cpu:
+                _refuse_crossing(layer.in_features)
+
+
+def _refuse_crossing(inputs: int) -> None:
+    if inputs % BLOCK:
+        raise QuantizationError(
+            f"A layer has {inputs} inputs. On CPUs bitsandbytes multiplies 4-bit weights "
+            f"wrongly where that is no multiple of {BLOCK}. Use the native backend."
+        )
+
+
 def _dense_weight(layer: Any) -> Tensor:
     if hasattr(layer, "state"):
         codes = layer.weight.data
@@ -135,12 +152,8 @@ def _made(dense_layer: nn.Linear, scheme: Scheme, group_size: int | None) -> nn.
             "bitsandbytes has group sizes of its own: leave group_size out."
         )
     weight = dense_layer.weight
-    if scheme.bits == 4 and weight.is_cpu and weight.shape[1] % BLOCK:
-        raise QuantizationError(
-            f"A layer has {weight.shape[1]} inputs. On CPUs bitsandbytes multiplies "
-            f"4-bit weights wrongly where that is no multiple of {BLOCK}. Use the "
-            "native backend."
-        )
+    if scheme.bits == 4 and weight.is_cpu:
+        _refuse_crossing(weight.shape[1])
     layer = _empty(dense_layer, scheme)
     made = type(layer.weight)(
         weight.detach().to("cpu"), requires_grad=False, **_options(layer, scheme)
