@@ -13,7 +13,6 @@ from xturing.models.fidelity import compare
 pytestmark = pytest.mark.slow
 
 WINDOW, WINDOWS = 500, 4
-GREEDY = "What is the capital of France?"
 
 
 @pytest.fixture(scope="module")
@@ -45,23 +44,14 @@ def test_perplexity_hardly_grows(smollm2, rows, scheme, limit):
     assert growth(smollm2, rows, scheme=scheme) < limit
 
 
-def test_calibrated_int4_hardly_raises_the_perplexity(smollm2, rows):
-    calibration = rows[WINDOWS : WINDOWS + 16]
-    found = growth(smollm2, rows, scheme="int4", calibration=calibration)
-    assert found < 0.05
-
-
-def test_calibration_makes_up_for_much_of_what_two_bits_lose(smollm2, rows):
-    plain = growth(smollm2, rows, scheme="int2")
-    calibration = rows[WINDOWS : WINDOWS + 16]
-    assert growth(smollm2, rows, scheme="int2", calibration=calibration) < plain / 2
-
-
 @pytest.mark.parametrize("scheme", ["int8", "int4"])
-def test_the_real_model_answers_as_before(smollm2, scheme):
-    made = smollm2.quantize(scheme)
-    made.generation_config().max_new_tokens = 12
-    assert "Paris" in made.generate(texts=GREEDY)
+def test_a_few_tokens_at_once_are_read_as_before(smollm2, rows, scheme):
+    """As in decoding, when the packed kernels multiply."""
+    found = compare(
+        smollm2, smollm2.quantize(scheme), [row[:, :48] for row in rows[:8]]
+    )
+    assert found.divergence < 0.02
+    assert found.top1_agreement > 0.93
 
 
 def test_a_model_quantized_while_loading_is_the_one_quantized_after(smollm2):

@@ -107,8 +107,9 @@ def refuse_misread(model: nn.Module) -> None:
 def _refuse_crossing(inputs: int) -> None:
     if inputs % BLOCK:
         raise QuantizationError(
-            f"A layer has {inputs} inputs. On CPUs bitsandbytes multiplies 4-bit weights "
-            f"wrongly where that is no multiple of {BLOCK}. Use the native backend."
+            f"A layer has {inputs} inputs. On CPUs bitsandbytes multiplies 4-bit "
+            f"weights wrongly where that is no multiple of {BLOCK}. Use the native "
+            "backend."
         )
 
 
