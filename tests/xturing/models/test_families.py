@@ -28,9 +28,6 @@ STEPS = 3
 every_architecture = pytest.mark.parametrize("file", FILES)
 every_adapter = pytest.mark.parametrize("adapter", list(ADAPTERS))
 every_scheme = pytest.mark.parametrize("scheme", list(SCHEMES))
-every_quantized = pytest.mark.parametrize(
-    "scheme", [name for name in SCHEMES if name != "none"]
-)
 
 
 @dataclass(frozen=True)
@@ -162,11 +159,10 @@ def changed(run: Run) -> bool:
     return any(not torch.equal(after[name], run.before[name]) for name in after)
 
 
-@every_quantized
 @every_architecture
-def test_no_weight_is_left_whole(file, scheme, folder_of):
+def test_no_weight_is_left_whole(file, folder_of):
     """Of the layers and experts, that is; embeddings and norms stay as they are."""
-    model = opened(named(file, "none", scheme), folder_of(file)).engine.model
+    model = opened(named(file, "none", "int4"), folder_of(file)).engine.model
     whole = [
         target.name
         for target in targets(model, skip=["embeddings"])
@@ -175,10 +171,9 @@ def test_no_weight_is_left_whole(file, scheme, folder_of):
     assert not whole
 
 
-@pytest.mark.parametrize("scheme", ["int8", "int4", "int2"])
 @every_architecture
-def test_a_merged_model_is_the_adapted_one(file, scheme, run_of, tmp_path):
-    adapted = run_of(file, "lora", scheme)
+def test_a_merged_model_is_the_adapted_one(file, run_of, tmp_path):
+    adapted = run_of(file, "lora", "int4")
     merged = BaseModel.load(adapted.report.output_dir).merge()
     expected = tiny.logits(adapted.model)
     # Few rows are multiplied by kernels that round what they are given to bfloat16.
