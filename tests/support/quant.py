@@ -21,12 +21,14 @@ needs_gptq = pytest.mark.skipif(
     find_spec("gptqmodel") is None,
     reason="gptqmodel is not installed: uv sync --group gptq",
 )
-each_pair = pytest.mark.parametrize(
-    ("backend", "scheme"),
-    [
-        pytest.param(*pair, id="-".join(pair), marks=[needs_gptq] * (pair[0] == "gptq"))
-        for pair in PAIRS
-    ],
+CASES = [
+    pytest.param(*pair, id="-".join(pair), marks=[needs_gptq] * (pair[0] == "gptq"))
+    for pair in PAIRS
+]
+each_pair = pytest.mark.parametrize(("backend", "scheme"), CASES)
+# What gptq makes is the native backend's, and is made in full precision.
+each_pair_in_any_precision = pytest.mark.parametrize(
+    ("backend", "scheme"), [case for case in CASES if case.values[0] != "gptq"]
 )
 each_scheme = pytest.mark.parametrize("scheme", SCHEMES)
 

@@ -6,7 +6,6 @@ the int4 kernel wants its weights laid out depends on the processor, so the layo
 recognised by unpacking what it packed, and taken only if every code comes back.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -54,11 +53,11 @@ def int4_packed(codes: Tensor, group_size: int) -> tuple[Tensor, Blocks] | None:
     if codes.device.type != "cpu" or group_size not in INT4_GROUPS or rows % 16:
         return None
     operator = getattr(torch.ops.aten, "_convert_weight_to_int4pack_for_cpu", None)
-    if operator is None or not HAS_INT4:
+    if operator is None or not hasattr(torch, "_weight_int4pack_mm_for_cpu"):
         return None
     try:
         packed = operator(codes.to(torch.int32), 1).reshape(rows, columns // 2)
-    except (RuntimeError, NotImplementedError):
+    except RuntimeError:  # it refuses the shape
         return None
     for layout in (Blocks(64), Blocks(32), Blocks(16)):
         if torch.equal(layout.unpack(packed, 0, rows), codes):
@@ -75,10 +74,6 @@ def aligned(tensor: Tensor) -> Tensor:
     return tensor.clone() if tensor.data_ptr() % ALIGNMENT else tensor
 
 
-def _missing(*_: object) -> Tensor:
-    raise NotImplementedError("This torch has no such kernel.")
-
-
 def ready(x: Tensor) -> Tensor:
     """Return activations as the kernels take them."""
     made = x.bfloat16()
@@ -88,15 +83,24 @@ def ready(x: Tensor) -> Tensor:
     return made if made.is_contiguous() else made.contiguous()
 
 
-# Looked up once: of `ready` activations of shape (few, columns), these return
-# x @ weight.T in bfloat16, of int8 codes (rows, columns) and scales (rows), and of
-# packed int4 codes, the size of a group and scales (groups, rows, 2).
-HAS_INT8 = hasattr(torch, "_weight_int8pack_mm")
-HAS_INT4 = hasattr(torch, "_weight_int4pack_mm_for_cpu")
-int8_product: Callable[..., Tensor] = vars(torch).get("_weight_int8pack_mm", _missing)
-int4_product: Callable[..., Tensor] = vars(torch).get(
-    "_weight_int4pack_mm_for_cpu", _missing
-)
+def int8_product(x: Tensor, codes: Tensor, scales: Tensor) -> Tensor:
+    """Return x @ (codes * scales).T in bfloat16.
+
+    `x` is `ready` and of shape (few, columns), `scales` of shape (rows).
+    """
+    return torch._weight_int8pack_mm(  # noqa: SLF001  # pyright: ignore[reportPrivateImportUsage]
+        x, codes, scales
+    )
+
+
+def int4_product(x: Tensor, packed: Tensor, group_size: int, scales: Tensor) -> Tensor:
+    """Return x @ weight.T in bfloat16.
+
+    `x` is `ready` and of shape (few, columns), `scales` of shape (groups, rows, 2).
+    """
+    return torch._weight_int4pack_mm_for_cpu(  # noqa: SLF001  # pyright: ignore[reportPrivateImportUsage]
+        x, packed, group_size, scales
+    )
 
 
 def agrees(product: Tensor, wanted: Tensor) -> bool:
@@ -110,4 +114,4 @@ def has_int8(columns: int) -> bool:
 
     It loads 16 of them at a time, and reads past the end of others.
     """
-    return columns % 32 == 0 and HAS_INT8
+    return columns % 32 == 0 and hasattr(torch, "_weight_int8pack_mm")
