@@ -1,3 +1,5 @@
+import copy
+import pickle
 import subprocess
 import sys
 import textwrap
@@ -46,8 +48,26 @@ def test_every_group_size_of_the_int4_kernel_gives_the_right_product(group):
 
 
 def test_the_kernels_are_used_where_they_fit():
-    assert packed("int8", (48, 64))._is_fused
-    assert not packed("int8", (48, 40))._is_fused
+    assert packed("int8", (48, 64))._fused
+    assert not packed("int8", (48, 40))._fused
+
+
+def test_a_kernel_goes_where_its_weight_goes():
+    weight = packed("int8", (48, 64))
+    x = torch.ones(1, 64)
+    wanted = x @ weight.dequantize().T
+    for copied in (copy.deepcopy(weight), pickle.loads(pickle.dumps(weight))):
+        weight.codes.zero_()
+        with torch.no_grad():
+            assert agrees(copied.product(x), wanted)
+        weight = copied
+
+
+@pytest.mark.parametrize("scheme", ["int8", "int4"])
+def test_a_cast_weight_is_still_multiplied_by_the_kernel(scheme):
+    weight = packed(scheme, (48, 64))
+    assert weight.bfloat16()._fused
+    assert weight.to("meta")._fused is None
 
 
 @pytest.mark.parametrize("rows", [16, 32, 48, 64, 80, 96, 112, 128, 144, 192])

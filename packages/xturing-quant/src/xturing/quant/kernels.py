@@ -6,6 +6,7 @@ the int4 kernel wants its weights laid out depends on the processor, so the layo
 recognised by unpacking what it packed, and taken only if every code comes back.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -74,33 +75,52 @@ def aligned(tensor: Tensor) -> Tensor:
     return tensor.clone() if tensor.data_ptr() % ALIGNMENT else tensor
 
 
-def ready(x: Tensor) -> Tensor:
-    """Return activations as the kernels take them."""
-    made = x.bfloat16()
-    if made is x:
-        return aligned(x.contiguous())
-    # A fresh tensor begins where it should, but lies as the other did.
-    return made if made.is_contiguous() else made.contiguous()
-
-
 def int8_product(x: Tensor, codes: Tensor, scales: Tensor) -> Tensor:
     """Return x @ (codes * scales).T in bfloat16.
 
-    `x` is `ready` and of shape (few, columns), `scales` of shape (rows).
+    `x` is bfloat16, aligned and of shape (few, columns), `scales` of shape (rows).
     """
     return torch._weight_int8pack_mm(  # noqa: SLF001  # pyright: ignore[reportPrivateImportUsage]
         x, codes, scales
     )
 
 
-def int4_product(x: Tensor, packed: Tensor, group_size: int, scales: Tensor) -> Tensor:
+def int4_product(x: Tensor, packed: Tensor, scales: Tensor) -> Tensor:
     """Return x @ weight.T in bfloat16.
 
-    `x` is `ready` and of shape (few, columns), `scales` of shape (groups, rows, 2).
+    `x` is bfloat16, aligned and of shape (few, columns), `scales` of shape
+    (groups, rows, 2).
     """
+    group_size = x.shape[1] // scales.shape[0]
     return torch._weight_int4pack_mm_for_cpu(  # noqa: SLF001  # pyright: ignore[reportPrivateImportUsage]
         x, packed, group_size, scales
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Fused:
+    """A kernel with a weight as it takes it.
+
+    A model that decodes calls one for each of its layers and tokens, and what Python
+    does on the way takes as long as the kernel: all that can be is found beforehand.
+    """
+
+    multiply: Callable[[Tensor, Tensor, Tensor], Tensor]
+    codes: Tensor
+    scales: Tensor
+    rows: int
+    columns: int
+
+    def product(self, x: Tensor) -> Tensor:
+        """Return x @ weight.T in the type of `x`, of shape (..., columns)."""
+        flat = x.reshape(-1, self.columns)
+        ready = flat.bfloat16()
+        if ready is flat or not ready.is_contiguous():
+            # A fresh tensor begins where it should, but lies as the other did.
+            ready = aligned(ready.contiguous())
+        y = self.multiply(ready, self.codes, self.scales)
+        y = y.float() if x.dtype is torch.float32 else y.to(x.dtype)
+        return y.view(x.shape[:-1] + (self.rows,))  # noqa: RUF005  # in half the time
 
 
 def agrees(product: Tensor, wanted: Tensor) -> bool:

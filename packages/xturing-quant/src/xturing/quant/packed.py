@@ -1,7 +1,7 @@
 """A quantized weight: codes and scales in ordinary buffers, and products with it."""
 
-from collections.abc import Iterable, Iterator
-from typing import Any, cast
+from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -49,7 +49,7 @@ class Packed(nn.Module):
         self.rows = int(torch.Size(stored[:-1]).numel())
         self.group_size = fitted_group(self.columns, group_size or scheme.group_size)
         self._layout: kernels.Blocks | None = None
-        self._is_fused = False
+        self._fused: kernels.Fused | None = None
         width = packed_width(self.columns, scheme.bits)
         kind = torch.int8 if scheme.is_symmetric else torch.uint8
         parts = 1 if scheme.is_symmetric or scheme.levels else 2
@@ -89,17 +89,10 @@ class Packed(nn.Module):
             return
         self.codes = kernels.aligned(self.codes)
         self.scales = kernels.aligned(self.scales)
-        scheme = self.scheme
-        if scheme.is_symmetric:
-            is_whole = self.group_size == self.columns
-            self._is_fused = is_whole and kernels.has_int8(self.columns)
-        elif scheme.bits == 4 and scheme.levels is None and self._layout is None:
-            found = kernels.int4_packed(self._unpacked(0, self.rows), self.group_size)
-            if found is not None:
-                self.codes, self._layout = found
-                self._is_fused = True
-        if self._is_fused:
-            self._is_fused = self._is_right()
+        if self.scheme.bits == 4 and self._layout is None:
+            self._lay_out()
+        fused = self._kernel()
+        self._fused = fused if fused is not None and self._is_right(fused) else None
 
     def dequantize(self) -> Tensor:
         """Return the weight in its own shape."""
@@ -129,13 +122,16 @@ class Packed(nn.Module):
 
         Differentiable in x, through the dequantized weight.
         """
-        is_fast = self._is_fused and x.is_cpu and not torch.is_grad_enabled()
-        if is_fast and x.numel() <= kernels.FUSED_ROWS * self.columns:
-            y = self._fused_product(x)
-            y = y.float() if x.dtype == torch.float32 else y.to(x.dtype)
-        else:
-            y = _Product.apply(x.reshape(-1, self.columns), self, 0, self.rows, False)
-        return y.view(x.shape[:-1] + (self.rows,))  # noqa: RUF005  # in half the time
+        fused = self._fused
+        if (
+            fused is not None
+            and x.is_cpu
+            and x.numel() <= kernels.FUSED_ROWS * self.columns
+            and not torch.is_grad_enabled()
+        ):
+            return fused.product(x)
+        y = _Product.apply(x.reshape(-1, self.columns), self, 0, self.rows, False)
+        return y.view(*x.shape[:-1], self.rows)
 
     def slice_product(self, x: Tensor, number: int, *, is_transposed: bool) -> Tensor:
         """Return x @ slice.T, or x @ slice, for a slice along the first dimension."""
@@ -161,23 +157,33 @@ class Packed(nn.Module):
         """Bytes of the codes and scales."""
         return self.codes.nbytes + self.scales.nbytes
 
-    def _is_right(self) -> bool:
+    def _lay_out(self) -> None:
+        """Put 4-bit codes in the order that the kernel wants, if there is one."""
+        if self.scheme.is_symmetric or self.scheme.levels is not None:
+            return
+        found = kernels.int4_packed(self._unpacked(0, self.rows), self.group_size)
+        if found is not None:
+            self.codes, self._layout = found
+
+    def _kernel(self) -> kernels.Fused | None:
+        """Return the kernel for this weight, if there is one."""
+        shape = self.rows, self.columns
+        if self._layout is not None:
+            return kernels.Fused(kernels.int4_product, self.codes, self.scales, *shape)
+        is_whole = self.scheme.is_symmetric and self.group_size == self.columns
+        if not is_whole or not kernels.has_int8(self.columns):
+            return None
+        flat = self.scales.view(-1)
+        return kernels.Fused(kernels.int8_product, self.codes, flat, *shape)
+
+    def _is_right(self, fused: kernels.Fused) -> bool:
         """Tell whether the kernel gives the product that it should."""
         probe = torch.linspace(-1, 1, self.columns)[None].bfloat16().float()
         wanted = _multiplied(probe, self, 0, self.rows, flip=False)
         try:
-            return kernels.agrees(self._fused_product(probe), wanted)
+            return kernels.agrees(fused.product(probe), wanted)
         except RuntimeError:  # it refuses the shape
             return False
-
-    def _fused_product(self, x: Tensor) -> Tensor:
-        # Past `__getattr__`: a model that decodes comes by here for each of its layers
-        # and tokens, and the kernels take little longer than the way to them.
-        codes, scales = cast(Iterable[Tensor], self._buffers.values())
-        flat = kernels.ready(x).view(-1, self.columns)
-        if self._layout is None:
-            return kernels.int8_product(flat, codes, scales.view(-1))
-        return kernels.int4_product(flat, codes, self.group_size, scales)
 
     def _unpacked(self, start: int, stop: int) -> Tensor:
         if self._layout is not None:
@@ -209,12 +215,17 @@ class Packed(nn.Module):
 
     def _apply(self, fn: Any, recurse: bool = True) -> "Packed":
         # Casts of the whole model must not round the scales: they pass as bits.
+        was_fused, self._fused = self._fused is not None, None
         self.scales = self.scales.view(torch.int16)
         try:
             super()._apply(fn, recurse)
         finally:
             self.scales = self.scales.view(torch.bfloat16)
         self.dtype = fn(torch.empty(0, dtype=self.dtype)).dtype
+        if was_fused and self.codes.is_cpu:
+            self._fused = self._kernel()  # found right before
+        else:
+            self.settle()
         return self
 
     def _save_to_state_dict(
@@ -224,7 +235,7 @@ class Packed(nn.Module):
         destination[f"{prefix}codes"] = self._canonical()
 
     def _load_from_state_dict(self, *args: Any, **options: Any) -> None:
-        self.codes, self._layout, self._is_fused = self._canonical(), None, False
+        self.codes, self._layout, self._fused = self._canonical(), None, None
         super()._load_from_state_dict(*args, **options)
         self.settle()
 
