@@ -86,6 +86,28 @@ class BaseDataset:
         part._places = [self._places[index] for index in indices]
         return part
 
+    @classmethod
+    def joined(cls, datasets: Sequence["BaseDataset"]) -> Self:
+        """Return the rows of several datasets of this class, one after another.
+
+        Raises:
+            DataError: their rows are not of one kind.
+        """
+        first = datasets[0]
+        for other in datasets:
+            if not isinstance(other, cls) or other.shape.kind != first.shape.kind:
+                raise DataError(
+                    f"{first.origin} has rows of the kind '{first.shape.kind}', "
+                    f"{other.origin} of the kind '{other.shape.kind}'. Only rows of "
+                    "one kind can be joined; convert one of them first."
+                )
+        whole = cls.__new__(cls)
+        whole.origin = ", ".join(dict.fromkeys(each.origin for each in datasets))
+        whole.shape = first.shape
+        whole._rows = [row for each in datasets for row in each._rows]
+        whole._places = [place for each in datasets for place in each._places]
+        return whole
+
     def split(self, held_out: int, seed: int) -> tuple[Self, Self]:
         """Return two disjoint datasets; the second has `held_out` rows, chosen by seed.
 

@@ -109,7 +109,7 @@ class _Buckets:
             )
             numbers[sizes[numbers] == 1] = -1
             self._numbers[filled, band] = numbers
-        self.is_suspect = (self._numbers >= 0).any(axis=1)
+        self.is_suspect: NDArray[np.bool_] = np.any(self._numbers >= 0, axis=1)
         self._rows: dict[tuple[int, int], list[int]] = {}
         self._hashes: dict[int, Hashes] = {}
 
@@ -186,7 +186,9 @@ def _hashed(
 def _shingles(record: Record, size: int) -> list[str]:
     shingles: list[str] = []
     for passage in passages(record):
-        found = () if passage.is_frame else tokens(FOLDED(passage.text))
+        # What is no character (a lone surrogate) cannot be hashed as text.
+        text = FOLDED(passage.text).encode(errors="replace").decode()
+        found = () if passage.is_frame else tokens(text)
         shingles += [
             f"{passage.role}\n{' '.join(found[start : start + size])}"
             for start in range(max(len(found) - size + 1, min(len(found), 1)))
