@@ -6,7 +6,13 @@ from pathlib import Path
 import pytest
 
 SURFACE = Path(__file__).with_name("surface.txt")
-PACKAGES = ["xturing.data", "xturing.models", "xturing.quant", "xturing.train"]
+PACKAGES = [
+    "xturing.data",
+    "xturing.data.curation",
+    "xturing.models",
+    "xturing.quant",
+    "xturing.train",
+]
 
 
 def surface() -> list[str]:
