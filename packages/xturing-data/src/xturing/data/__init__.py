@@ -9,13 +9,21 @@ if TYPE_CHECKING:
     from xturing.data.datasets import (
         BaseDataset,
         InstructionDataset,
+        JudgementDataset,
+        PreferenceDataset,
         TextDataset,
         open_dataset,
     )
     from xturing.data.encoding import Encoded, encode
     from xturing.data.examples import Example, Part
     from xturing.data.ledger import Ledger
-    from xturing.data.records import Conversation, Document, Message
+    from xturing.data.records import (
+        Conversation,
+        Document,
+        Judgement,
+        Message,
+        Preference,
+    )
 
 __all__ = [
     "BaseDataset",
@@ -25,9 +33,13 @@ __all__ = [
     "Encoded",
     "Example",
     "InstructionDataset",
+    "Judgement",
+    "JudgementDataset",
     "Ledger",
     "Message",
     "Part",
+    "Preference",
+    "PreferenceDataset",
     "Step",
     "TextDataset",
     "collate",
@@ -45,9 +57,13 @@ __getattr__ = exports(
     Encoded="encoding",
     Example="examples",
     InstructionDataset="datasets",
+    Judgement="records",
+    JudgementDataset="datasets",
     Ledger="ledger",
     Message="records",
     Part="examples",
+    Preference="records",
+    PreferenceDataset="datasets",
     Step="batches",
     TextDataset="datasets",
     collate="batches",
