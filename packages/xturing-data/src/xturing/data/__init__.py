@@ -6,6 +6,7 @@ from xturing.core.lazy import exports
 
 if TYPE_CHECKING:
     from xturing.data.batches import Batch, Step, collate, plan_epoch
+    from xturing.data.conversion import convert
     from xturing.data.datasets import (
         BaseDataset,
         InstructionDataset,
@@ -43,6 +44,7 @@ __all__ = [
     "Step",
     "TextDataset",
     "collate",
+    "convert",
     "encode",
     "open_dataset",
     "plan_epoch",
@@ -67,6 +69,7 @@ __getattr__ = exports(
     Step="batches",
     TextDataset="datasets",
     collate="batches",
+    convert="conversion",
     encode="encoding",
     open_dataset="datasets",
     plan_epoch="batches",
