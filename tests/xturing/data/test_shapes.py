@@ -1,7 +1,10 @@
 import json
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from xturing.core.errors import DataError
 from xturing.data import (
@@ -16,6 +19,7 @@ from xturing.data import (
     open_dataset,
 )
 from xturing.data.records import Judgement, ToolCall
+from xturing.data.shapes import SHAPES
 
 SHARED = Path(__file__).parents[4] / "shared" / "data"
 
@@ -566,6 +570,51 @@ def test_an_infix_instruction_needs_one_text_before_one_target(instruction):
 def test_a_chat_has_no_place_in_a_prompt_template():
     with pytest.raises(DataError, match="row 1 has 'messages'"):
         InstructionDataset([MEANINGS["messages"][0]], prompt_template="{instruction}")
+
+
+leaves = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=4)
+    | st.sampled_from(
+        ["user", "assistant", "gpt", "human", "function_call", "[]", "{}"]
+    )
+)
+fields = st.sampled_from(
+    ["role", "content", "from", "value", "tool_calls", "train", "weight", "function"]
+    + ["name", "arguments", "input", "output", "text", "type"]
+)
+values = st.recursive(
+    leaves,
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(fields, inner, max_size=4)
+    ),
+    max_leaves=12,
+)
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape.name)
+@given(data=st.data())
+def test_any_values_in_the_right_columns_are_rows_or_a_data_error(shape, data):
+    row = {column: data.draw(values) for column in shape.names.values()}
+    with suppress(DataError):
+        open_dataset([row], shape=shape.name).record(0)
+
+
+@given(st.dictionaries(st.sampled_from([*MEANINGS["xturing"][0], "q"]), values))
+@example({})
+def test_any_row_is_read_or_a_data_error(row):
+    with suppress(DataError):
+        open_dataset([row]).record(0)
+
+
+@given(st.text(max_size=12) | st.text("{}!:[]. instructiontextarget", max_size=24))
+def test_any_prompt_template_is_parsed_or_a_data_error(template):
+    row = {"instruction": "a", "text": "", "target": "b"}
+    with suppress(DataError):
+        InstructionDataset([row], prompt_template=template).record(0)
 
 
 REAL = {

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from xturing.data.encoding import Encoded, encode
     from xturing.data.examples import Example, Part
     from xturing.data.ledger import Ledger
+    from xturing.data.pictures import Text2ImageDataset
     from xturing.data.records import (
         Conversation,
         Document,
@@ -42,6 +43,7 @@ __all__ = [
     "Preference",
     "PreferenceDataset",
     "Step",
+    "Text2ImageDataset",
     "TextDataset",
     "collate",
     "convert",
@@ -67,6 +69,7 @@ __getattr__ = exports(
     Preference="records",
     PreferenceDataset="datasets",
     Step="batches",
+    Text2ImageDataset="pictures",
     TextDataset="datasets",
     collate="batches",
     convert="conversion",
