@@ -185,7 +185,6 @@ def test_a_picture_that_another_program_would_draw_is_refused(tmp_path):
 @settings(
     suppress_health_check=[HealthCheck.function_scoped_fixture],
     max_examples=25,
-    deadline=None,
 )
 def test_spoilt_bytes_give_a_picture_or_a_data_error(kind, data, tmp_path):
     folder = fill(tmp_path / "p", names=["a.png"])

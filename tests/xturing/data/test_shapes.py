@@ -583,8 +583,8 @@ leaves = (
     )
 )
 fields = st.sampled_from(
-    ["role", "content", "from", "value", "tool_calls", "train", "weight", "function"]
-    + ["name", "arguments", "input", "output", "text", "type"]
+    "role content from value tool_calls train weight function name arguments input "
+    "output text type".split()
 )
 values = st.recursive(
     leaves,
@@ -593,6 +593,12 @@ values = st.recursive(
     ),
     max_leaves=12,
 )
+speakers = st.sampled_from(["user", "assistant", "tool", "function_call", "bot"])
+turns = st.fixed_dictionaries(
+    {"role": speakers, "content": leaves | values},
+    optional={"tool_calls": values, "train": leaves, "weight": leaves},
+)
+values |= st.lists(turns, max_size=4)
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape.name)
