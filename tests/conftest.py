@@ -5,9 +5,14 @@ from pathlib import Path
 import pytest
 import tiny
 from command import xturing  # noqa: F401  # a fixture for all
+from hypothesis import settings
 
 from xturing.data import InstructionDataset
 from xturing.models import BaseModel, GenericLoraModel, GenericModel
+
+# A busy machine is no reason to fail.
+settings.register_profile("without a deadline", deadline=None)
+settings.load_profile("without a deadline")
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 

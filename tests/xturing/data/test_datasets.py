@@ -167,9 +167,9 @@ BAD_ROWS = {
         {"instruction": "x", "text": ""},
         "line 2 has no field 'target'",
     ),
-    "a lost history": (
-        {"instruction": "x", "target": "y", "history": [["a", "b"]]},
-        "line 2 has 'history'",
+    "tools that would be lost": (
+        {"instruction": "x", "target": "y", "tools": ["a"]},
+        "line 2 has 'tools'",
     ),
     "a row that is a list": ([1], r"line 2 is \[1\]"),
 }
@@ -203,7 +203,7 @@ BAD_CHATS = {
     ),
     "no messages": ([], "not a list"),
     "a string": ("hello", "not a list"),
-    "tool calls": ([message(tool_calls=[1])], "'tool_calls', which would be lost"),
+    "a user's tool calls": ([message(tool_calls=[1])], "'tool_calls', but its role"),
 }
 
 

@@ -6,16 +6,26 @@ from xturing.core.lazy import exports
 
 if TYPE_CHECKING:
     from xturing.data.batches import Batch, Step, collate, plan_epoch
+    from xturing.data.conversion import convert
     from xturing.data.datasets import (
         BaseDataset,
         InstructionDataset,
+        JudgementDataset,
+        PreferenceDataset,
         TextDataset,
         open_dataset,
     )
     from xturing.data.encoding import Encoded, encode
     from xturing.data.examples import Example, Part
     from xturing.data.ledger import Ledger
-    from xturing.data.records import Conversation, Document, Message
+    from xturing.data.pictures import Text2ImageDataset
+    from xturing.data.records import (
+        Conversation,
+        Document,
+        Judgement,
+        Message,
+        Preference,
+    )
 
 __all__ = [
     "BaseDataset",
@@ -25,12 +35,18 @@ __all__ = [
     "Encoded",
     "Example",
     "InstructionDataset",
+    "Judgement",
+    "JudgementDataset",
     "Ledger",
     "Message",
     "Part",
+    "Preference",
+    "PreferenceDataset",
     "Step",
+    "Text2ImageDataset",
     "TextDataset",
     "collate",
+    "convert",
     "encode",
     "open_dataset",
     "plan_epoch",
@@ -45,12 +61,18 @@ __getattr__ = exports(
     Encoded="encoding",
     Example="examples",
     InstructionDataset="datasets",
+    Judgement="records",
+    JudgementDataset="datasets",
     Ledger="ledger",
     Message="records",
     Part="examples",
+    Preference="records",
+    PreferenceDataset="datasets",
     Step="batches",
+    Text2ImageDataset="pictures",
     TextDataset="datasets",
     collate="batches",
+    convert="conversion",
     encode="encoding",
     open_dataset="datasets",
     plan_epoch="batches",

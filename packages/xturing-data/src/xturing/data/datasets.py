@@ -3,24 +3,30 @@
 A dataset knows what its rows mean and where each came from; it knows nothing of tokens.
 """
 
+import copy
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
 from xturing.core.errors import DataError
 from xturing.core.files import new_folder
+from xturing.data.decisions import recognise
+from xturing.data.prompts import InfixPrompt, Prompt, PromptTemplate
 from xturing.data.quiet import without_progress_bars
-from xturing.data.records import Conversation, Message, Record
-from xturing.data.shapes import Kind, read_row, recognise, to_record
+from xturing.data.records import Document, Message, Record
+from xturing.data.shapes import Kind, read_row, to_record
 from xturing.data.sources import Table, read_table
+from xturing.data.turns import call_object
 
 
 class BaseDataset:
     """Rows of one shape.
 
     `source` is a .json or .jsonl file, a saved folder, a dict of lists, a list of rows,
-    a `datasets.Dataset` or a `DatasetDict` with a train split.
+    a `datasets.Dataset` or a `DatasetDict` with a train split. `shape` forces a shape
+    by its name; `columns` tells what the rows call a shape's columns:
+    {"instruction": "question"}.
 
     Raises:
         DataError: it cannot be read, or a row is wrong; the message names file, row and
@@ -30,17 +36,39 @@ class BaseDataset:
     config_name: ClassVar[str]
     kinds: ClassVar[tuple[Kind, ...]]
 
-    def __init__(self, source: object) -> None:
-        self._adopt(read_table(source))
+    def __init__(
+        self,
+        source: object,
+        *,
+        shape: str | None = None,
+        columns: Mapping[str, str] | None = None,
+    ) -> None:
+        self._adopt(read_table(source), shape, columns)
 
     @classmethod
-    def _of(cls, table: Table) -> Self:
+    def _of(
+        cls,
+        table: Table,
+        shape: str | None = None,
+        columns: Mapping[str, str] | None = None,
+    ) -> Self:
         dataset = cls.__new__(cls)
-        dataset._adopt(table)
+        dataset._adopt(table, shape, columns)
         return dataset
 
-    def _adopt(self, table: Table) -> None:
-        shape = recognise(table.rows[0], self.kinds, table.place(0))
+    def _adopt(
+        self,
+        table: Table,
+        shape_name: str | None,
+        columns: Mapping[str, str] | None,
+    ) -> None:
+        shape = recognise(
+            table.rows[0],
+            self.kinds,
+            table.place(0),
+            shape=shape_name,
+            columns=columns,
+        )
         self.origin = table.origin
         self.shape = shape
         self._rows = [
@@ -58,6 +86,11 @@ class BaseDataset:
     def __iter__(self) -> Iterator[dict[str, Any]]:
         return iter(self._rows)
 
+    @property
+    def decision(self) -> str:
+        """The shape of the rows and why it was chosen, in one sentence."""
+        return self.shape.decision
+
     def place(self, index: int) -> str:
         """Return the file and line a row came from."""
         return self._places[index]
@@ -66,7 +99,7 @@ class BaseDataset:
         """Return what a row means."""
         return to_record(self._rows[index], self.shape.kind)
 
-    def prompts(self) -> list[str | list[dict[str, str]]]:
+    def prompts(self) -> list[str | list[dict[str, Any]]]:
         """Return what a model is given to continue for each row, never the answer.
 
         A conversation gives its messages up to the assistant's last turn, a text the
@@ -74,14 +107,15 @@ class BaseDataset:
         """
         records = (self.record(index) for index in range(len(self)))
         return [
-            _plain(record.prompt) if isinstance(record, Conversation) else record.prompt
+            record.prompt
+            if isinstance(record, Document)
+            else [_spoken(message) for message in record.prompt]
             for record in records
         ]
 
     def select(self, indices: Sequence[int]) -> Self:
         """Return a dataset of some of the rows."""
-        part = type(self).__new__(type(self))
-        part.origin, part.shape = self.origin, self.shape
+        part = copy.copy(self)
         part._rows = [self._rows[index] for index in indices]
         part._places = [self._places[index] for index in indices]
         return part
@@ -126,18 +160,59 @@ class BaseDataset:
         from datasets import Dataset, DatasetDict
 
         with without_progress_bars(), new_folder(Path(path)) as draft:
-            rows = Dataset.from_list(self._rows)
+            # The first row alone would decide which columns there are.
+            names = dict.fromkeys(name for row in self._rows for name in row)
+            rows = Dataset.from_dict(
+                {name: [row.get(name) for row in self._rows] for name in names}
+            )
             DatasetDict({"train": rows}).save_to_disk(str(draft))
 
 
 class InstructionDataset(BaseDataset):
     """Instructions or chats and their answers; only the answers are learnt.
 
-    Rows have instruction/text/target, Alpaca's instruction/input/output, or messages.
+    With `infix_instruction`, each instruction is a prompt of its own with {text} and
+    {target} in it. `prompt_template` is one prompt for all rows, with {instruction} and
+    {text}; `promt_template` is its old name. Rows are then written as that prompt says,
+    not by a chat template.
+
+    Raises:
+        DataError: see `BaseDataset`; or the prompt does not go with a row.
     """
 
     config_name = "instruction_dataset"
     kinds = ("messages", "instruction")
+    prompt_template: Prompt | None = None
+
+    def __init__(
+        self,
+        source: object,
+        infix_instruction: bool = False,
+        promt_template: str | None = None,
+        *,
+        prompt_template: str | None = None,
+        shape: str | None = None,
+        columns: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(source, shape=shape, columns=columns)
+        template = promt_template if prompt_template is None else prompt_template
+        if template is not None:
+            self.prompt_template = PromptTemplate.parse(template)
+        elif infix_instruction:
+            self.prompt_template = InfixPrompt()
+        if self.prompt_template is not None:
+            for row, place in zip(self._rows, self._places, strict=True):
+                self.prompt_template.check(row, place)
+
+    def record(self, index: int) -> Record:
+        """Return what a row means."""
+        if self.prompt_template is None:
+            return super().record(index)
+        row = self._rows[index]
+        # What stands behind the target is left out: the model stops before it, so
+        # nothing of it could be learnt.
+        before, _ = self.prompt_template.around(row)
+        return Document(row["target"], prompt=before)
 
 
 class TextDataset(BaseDataset):
@@ -151,10 +226,38 @@ class TextDataset(BaseDataset):
     kinds = ("text",)
 
 
-def open_dataset(source: object, limit: int | None = None) -> BaseDataset:
+class PreferenceDataset(BaseDataset):
+    """Prompts, each with an answer that was chosen and one that was rejected.
+
+    Rows have prompt/chosen/rejected as strings or messages, conversations/chosen/
+    rejected, or chosen/rejected that begin with the same turns.
+    """
+
+    config_name = "preference_dataset"
+    kinds = ("preference",)
+
+
+class JudgementDataset(BaseDataset):
+    """Prompts and answers, each with a label that tells whether it is wanted.
+
+    Rows have prompt/completion/label, as KTO takes them.
+    """
+
+    config_name = "judgement_dataset"
+    kinds = ("judgement",)
+
+
+def open_dataset(
+    source: object,
+    limit: int | None = None,
+    *,
+    shape: str | None = None,
+    columns: Mapping[str, str] | None = None,
+) -> BaseDataset:
     """Return the rows of `source` as the kind of dataset that their columns call for.
 
-    With `limit`, only that many rows from the start are read.
+    With `limit`, only that many rows from the start are read. For `shape` and
+    `columns` see `BaseDataset`.
     """
     if limit is not None and limit < 1:
         raise DataError(f"A limit of {limit} leaves no rows; give 1 or more.")
@@ -162,12 +265,24 @@ def open_dataset(source: object, limit: int | None = None) -> BaseDataset:
     if limit is not None:
         lines = table.lines[:limit] if table.lines is not None else None
         table = Table(table.origin, table.rows[:limit], lines)
-    classes = (InstructionDataset, TextDataset)
-    every_kind: tuple[Kind, ...] = InstructionDataset.kinds + TextDataset.kinds
-    shape = recognise(table.rows[0], every_kind, table.place(0))
-    chosen = next(dataset for dataset in classes if shape.kind in dataset.kinds)
-    return chosen._of(table)
+    classes = (InstructionDataset, TextDataset, PreferenceDataset, JudgementDataset)
+    found = recognise(
+        table.rows[0],
+        tuple(kind for dataset in classes for kind in dataset.kinds),
+        table.place(0),
+        shape=shape,
+        columns=columns,
+    )
+    chosen = next(dataset for dataset in classes if found.kind in dataset.kinds)
+    return chosen._of(table, shape, columns)
 
 
-def _plain(messages: Sequence[Message]) -> list[dict[str, str]]:
-    return [{"role": message.role, "content": message.content} for message in messages]
+def _spoken(message: Message) -> dict[str, Any]:
+    """Return a message as chat templates take it."""
+    spoken: dict[str, Any] = {"role": message.role, "content": message.content}
+    if message.tool_calls:
+        spoken["tool_calls"] = [
+            {"type": "function", "function": call_object(call)}
+            for call in message.tool_calls
+        ]
+    return spoken

@@ -15,7 +15,7 @@ from xturing.data.datasets import BaseDataset
 from xturing.data.examples import Example
 from xturing.data.ledger import Ledger, book
 from xturing.data.lines import Line, end_tokens, tokenize
-from xturing.data.records import Conversation, Record
+from xturing.data.records import Conversation, Document, Record
 
 LengthPolicy = Literal["error", "drop"]
 
@@ -105,6 +105,11 @@ def _examples(dataset: BaseDataset, tokenizer: Tokenizer) -> Iterator[Example]:
 def _written(record: Record, tokenizer: Tokenizer, place: str) -> Rendered:
     if isinstance(record, Conversation):
         return render(record, tokenizer, place)
+    if not isinstance(record, Document):
+        raise DataError(
+            f"{place} is a {type(record).__name__.lower()}, which is no example to "
+            "learn word by word. Give conversations or texts."
+        )
     text = record.prompt + record.text
     start = len(record.prompt)
     turn = Turn(start, len(text), len(text), is_closed=False)

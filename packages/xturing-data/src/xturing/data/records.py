@@ -77,6 +77,11 @@ class Judgement:
     conversation: Conversation
     is_wanted: bool
 
+    @property
+    def prompt(self) -> tuple[Message, ...]:
+        """The turns before the last one of the assistant."""
+        return self.conversation.prompt
+
 
 Record = Conversation | Document | Preference | Judgement
 
