@@ -6,16 +6,19 @@ from xturing.core.lazy import exports
 
 if TYPE_CHECKING:
     from xturing.data.batches import Batch, Step, collate, plan_epoch
+    from xturing.data.checking import Problems, problems
     from xturing.data.datasets import (
         BaseDataset,
         InstructionDataset,
         TextDataset,
         open_dataset,
+        open_stream,
     )
     from xturing.data.encoding import Encoded, encode
     from xturing.data.examples import Example, Part
     from xturing.data.ledger import Ledger
     from xturing.data.records import Conversation, Document, Message
+    from xturing.data.streams import Stream
 
 __all__ = [
     "BaseDataset",
@@ -28,12 +31,16 @@ __all__ = [
     "Ledger",
     "Message",
     "Part",
+    "Problems",
     "Step",
+    "Stream",
     "TextDataset",
     "collate",
     "encode",
     "open_dataset",
+    "open_stream",
     "plan_epoch",
+    "problems",
 ]
 
 __getattr__ = exports(
@@ -48,10 +55,14 @@ __getattr__ = exports(
     Ledger="ledger",
     Message="records",
     Part="examples",
+    Problems="checking",
     Step="batches",
+    Stream="streams",
     TextDataset="datasets",
     collate="batches",
     encode="encoding",
     open_dataset="datasets",
+    open_stream="datasets",
     plan_epoch="batches",
+    problems="checking",
 )
