@@ -42,7 +42,8 @@ def delimiter_of(line: str) -> str:
 
 def is_table(text: str, *, is_all: bool) -> bool:
     """Tell whether the lines have two columns or more, and all the same number."""
-    lines = text.splitlines(keepends=True)
+    # Not `splitlines`, for which other characters end a line too.
+    lines = [f"{line}\n" for line in text.removesuffix("\n").split("\n")]
     whole = lines if is_all else lines[:-1]
     if len(whole) < 2:
         return False

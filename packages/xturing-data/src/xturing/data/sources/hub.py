@@ -20,9 +20,11 @@ _ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 
 class _Hub:
     def reads(self, given: object) -> bool:
-        # The name of a file that is not there is no id, though it may look like one.
-        is_id = isinstance(given, str) and _ID.fullmatch(given) is not None
-        return is_id and ending(Path(str(given))) not in ROWS
+        if not isinstance(given, str) or not _ID.fullmatch(given):
+            return False
+        # A name in a folder that is there, or of a kind of file, is a mistaken path.
+        path = Path(given)
+        return ending(path) not in ROWS and not path.parent.is_dir()
 
     def table(self, given: object, options: Options) -> Table:
         import datasets

@@ -13,6 +13,7 @@ from pathlib import Path
 from xturing.core.errors import DataError
 from xturing.data.sources import Entry, Options, Table
 from xturing.data.sources.files import FileSource
+from xturing.data.sources.json_array import array_table, is_array
 from xturing.data.sources.json_values import JsonValues
 from xturing.data.sources.jsonl_file import lines_table
 from xturing.data.sources.memory import column_entries, numbered
@@ -25,8 +26,8 @@ _AROUND_AN_ARRAY = re.compile(r'\s*\{\s*("(?:[^"\\]|\\.)*")\s*:\s*\[\s*\{')
 def _table(path: Path, options: Options) -> Table:
     file = TextFile(path, options.max_expansion)
     start, _ = file.start(PEEK)
-    if start.lstrip().startswith("["):
-        return Table(str(path), partial(_array, file), "a JSON array")
+    if is_array(start):
+        return array_table(path, options)
     if are_json_lines(start):
         return lines_table(path, options)
     if around := _AROUND_AN_ARRAY.match(start):
@@ -35,12 +36,6 @@ def _table(path: Path, options: Options) -> Table:
         entries = partial(_array_inside, file, origin)
         return Table(origin, entries, f"the JSON array in the field '{name}'")
     return Table(str(path), partial(_object, file), "a JSON object")
-
-
-def _array(file: TextFile) -> Iterator[Entry]:
-    values = JsonValues(file.path, file.pieces())
-    yield from numbered(values.array(), str(file.path))
-    values.end("keep one array in a file")
 
 
 def _array_inside(file: TextFile, origin: str) -> Iterator[Entry]:

@@ -1,4 +1,7 @@
-"""A .jsonl or .ndjson file: one JSON object a line."""
+"""A .jsonl or .ndjson file: one JSON object a line.
+
+A file that holds one array is read as that, though its name says lines.
+"""
 
 import json
 from collections.abc import Iterator
@@ -8,6 +11,7 @@ from pathlib import Path
 from xturing.core.errors import DataError
 from xturing.data.sources import Entry, Options, Table
 from xturing.data.sources.files import FileSource
+from xturing.data.sources.json_array import array_table, is_array
 from xturing.data.sources.text import TextFile
 
 
@@ -15,6 +19,11 @@ def lines_table(path: Path, options: Options) -> Table:
     """Return the rows of a file with one JSON object a line."""
     file = TextFile(path, options.max_expansion)
     return Table(str(path), partial(_entries, file), "JSON lines")
+
+
+def _table(path: Path, options: Options) -> Table:
+    start, _ = TextFile(path, options.max_expansion).start(1)
+    return (array_table if is_array(start) else lines_table)(path, options)
 
 
 def _entries(file: TextFile) -> Iterator[Entry]:
@@ -35,8 +44,8 @@ def _value(line: str, place: str) -> object:
         why = str(error)
     return DataError(
         f"{place}: this is not JSON ({why}). A .jsonl file has one JSON object on each "
-        'line; a file that is one array is read with source="json".'
+        "line."
     )
 
 
-JsonlFile = FileSource("jsonl", (".jsonl", ".ndjson"), lines_table)
+JsonlFile = FileSource("jsonl", (".jsonl", ".ndjson"), _table)
