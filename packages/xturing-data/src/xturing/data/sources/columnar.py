@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from xturing.core.errors import DataError
 from xturing.data.sources import Entry, Options, Table
 from xturing.data.sources.files import FileSource
-from xturing.data.sources.memory import ROWS_AT_ONCE, numbered
+from xturing.data.sources.memory import ROWS_AT_ONCE, checked_rows, numbered
 
 if TYPE_CHECKING:
     from pyarrow import RecordBatch
@@ -31,7 +31,8 @@ def _parquet(path: Path) -> "Iterator[RecordBatch]":
 def _arrow(path: Path) -> "Iterator[RecordBatch]":
     import pyarrow
 
-    with pyarrow.memory_map(str(path)) as file:
+    # Not mapped to memory: if a mapped file shrinks meanwhile, the process dies.
+    with pyarrow.OSFile(str(path)) as file:
         is_file = file.read(6) == b"ARROW1"
         file.seek(0)
         if is_file:
@@ -65,7 +66,7 @@ def _entries(path: Path, kind: str) -> Iterator[Entry]:
 def _rows(batches: "Iterator[RecordBatch]") -> Iterator[object]:
     for batch in batches:
         for first in range(0, batch.num_rows, ROWS_AT_ONCE):
-            yield from batch.slice(first, ROWS_AT_ONCE).to_pylist()
+            yield from checked_rows(batch.slice(first, ROWS_AT_ONCE))
 
 
 ParquetFile = FileSource(

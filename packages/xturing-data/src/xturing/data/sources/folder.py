@@ -35,15 +35,18 @@ class _Folder:
 def _files(folder: Path) -> tuple[list[Path], list[Path]]:
     """Return the texts and the other files in a folder and those below, but no links.
 
-    Hidden files do not count: systems put them there.
+    Hidden files do not count: systems put them there. The search ends where there are
+    more others than an error names, so that it is over soon wherever it is begun.
     """
     texts: list[Path] = []
     others: list[Path] = []
-    for file in sorted(folder.rglob("*")):
+    for file in folder.rglob("*"):
         is_hidden = any(part.startswith(".") for part in file.relative_to(folder).parts)
         if not is_hidden and not file.is_dir():
             (texts if ending(file) in ENDINGS else others).append(file)
-    return texts, others
+        if len(others) > NAMED:
+            break
+    return sorted(texts), sorted(others)
 
 
 def _entries(files: Sequence[TextFile]) -> Iterator[Entry]:
@@ -63,7 +66,7 @@ def _unclear(folder: Path, others: Sequence[Path]) -> str:
     )
     if others:
         names = ", ".join(str(file.relative_to(folder)) for file in others[:NAMED])
-        more = f" and {len(others) - NAMED} more" if len(others) > NAMED else ""
+        more = " and more" if len(others) > NAMED else ""
         message += f": there is {names}{more}"
     return (
         f"{message}. Give a folder that `dataset.save` wrote, or the file with the "

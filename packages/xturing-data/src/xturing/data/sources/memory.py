@@ -11,6 +11,8 @@ from xturing.data.sources.names import choose_split
 
 if TYPE_CHECKING:
     from datasets import Dataset, DatasetDict, IterableDataset, IterableDatasetDict
+    from pyarrow import RecordBatch
+    from pyarrow import Table as ArrowTable
 
     AnyDataset = Dataset | DatasetDict | IterableDataset | IterableDatasetDict
 
@@ -95,10 +97,19 @@ def _dataset_entries(
     if isinstance(dataset, Dataset):
         # As Arrow, values come as they are stored: no picture is decoded on the way.
         batches: Any = dataset.with_format("arrow").iter(batch_size=ROWS_AT_ONCE)
-        rows = (row for batch in batches for row in batch.to_pylist())
+        rows = (row for batch in batches for row in checked_rows(batch))
     else:
         rows = dataset
     yield from numbered(rows, origin)
+
+
+def checked_rows(batch: "RecordBatch | ArrowTable") -> list[dict[str, Any]]:
+    """Return the rows of a batch, after it was made sure that it is whole.
+
+    A damaged batch would have pyarrow read memory that is not its own.
+    """
+    batch.validate(full=True)
+    return batch.to_pylist()
 
 
 def _is_dataset(given: object) -> bool:

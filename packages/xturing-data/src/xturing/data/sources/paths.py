@@ -11,6 +11,8 @@ def existing(given: str | Path) -> Path | str:
     Raises:
         DataError: there is none of a path, or it is no ordinary file.
     """
+    if not str(given):
+        raise DataError("The name of the file or folder is empty. Give one.")
     try:
         path = Path(given).expanduser()
         is_ordinary = path.is_file() or path.is_dir()

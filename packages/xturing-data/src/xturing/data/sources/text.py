@@ -55,10 +55,16 @@ class TextFile:
     def start(self, characters: int) -> tuple[str, bool]:
         """Return that many characters or more, if there are, and whether it is all."""
         text = ""
-        for piece in self.pieces():
-            if len(text) >= characters:
-                return text, False
-            text += piece
+        try:
+            for piece in self.pieces():
+                if len(text) >= characters:
+                    return text, False
+                text += piece
+        except DataError:
+            # What is good before it is for those who read row by row.
+            if not text:
+                raise
+            return text, False
         return text, True
 
 
