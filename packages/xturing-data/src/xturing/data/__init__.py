@@ -6,6 +6,7 @@ from xturing.core.lazy import exports
 
 if TYPE_CHECKING:
     from xturing.data.batches import Batch, Step, collate, plan_epoch
+    from xturing.data.checking import Problems, problems
     from xturing.data.conversion import convert
     from xturing.data.datasets import (
         BaseDataset,
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
         PreferenceDataset,
         TextDataset,
         open_dataset,
+        open_stream,
     )
     from xturing.data.encoding import Encoded, encode
     from xturing.data.examples import Example, Part
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
         Message,
         Preference,
     )
+    from xturing.data.streams import Stream
 
 __all__ = [
     "BaseDataset",
@@ -42,14 +45,18 @@ __all__ = [
     "Part",
     "Preference",
     "PreferenceDataset",
+    "Problems",
     "Step",
+    "Stream",
     "Text2ImageDataset",
     "TextDataset",
     "collate",
     "convert",
     "encode",
     "open_dataset",
+    "open_stream",
     "plan_epoch",
+    "problems",
 ]
 
 __getattr__ = exports(
@@ -68,12 +75,16 @@ __getattr__ = exports(
     Part="examples",
     Preference="records",
     PreferenceDataset="datasets",
+    Problems="checking",
     Step="batches",
+    Stream="streams",
     Text2ImageDataset="pictures",
     TextDataset="datasets",
     collate="batches",
     convert="conversion",
     encode="encoding",
     open_dataset="datasets",
+    open_stream="datasets",
     plan_epoch="batches",
+    problems="checking",
 )

@@ -5,32 +5,34 @@ A dataset knows what its rows mean and where each came from; it knows nothing of
 
 import copy
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, Unpack
 
 from xturing.core.errors import DataError
 from xturing.core.files import new_folder
-from xturing.data.decisions import recognise
 from xturing.data.prompts import InfixPrompt, Prompt, PromptTemplate
 from xturing.data.quiet import without_progress_bars
-from xturing.data.records import Document, Message, Record
-from xturing.data.shapes import Kind, read_row, to_record
-from xturing.data.sources import Table, read_table
+from xturing.data.reading import Reading, ReadingOptions
+from xturing.data.records import Document, Message, Placed, Record
+from xturing.data.shapes import Kind, Shape, read_row, to_record
+from xturing.data.sources import Table
+from xturing.data.streams import Stream, first_shape, no_rows
 from xturing.data.turns import call_object
 
 
 class BaseDataset:
     """Rows of one shape.
 
-    `source` is a .json or .jsonl file, a saved folder, a dict of lists, a list of rows,
-    a `datasets.Dataset` or a `DatasetDict` with a train split. `shape` forces a shape
-    by its name; `columns` tells what the rows call a shape's columns:
-    {"instruction": "question"}.
+    `path` is a file, a folder, the id of a dataset of the hub, a dict of lists, a list
+    of rows or an object of the `datasets` library. The other arguments are those of
+    `Reading`; what they leave open shows in names and content.
 
     Raises:
         DataError: it cannot be read, or a row is wrong; the message names file, row and
             field.
+        UnknownNameError: there is no such source.
     """
 
     config_name: ClassVar[str]
@@ -38,44 +40,36 @@ class BaseDataset:
 
     def __init__(
         self,
-        source: object,
-        *,
-        shape: str | None = None,
-        columns: Mapping[str, str] | None = None,
+        path: object,
+        **options: Unpack[ReadingOptions],
     ) -> None:
-        self._adopt(read_table(source), shape, columns)
+        reading = Reading(**options)
+        self._adopt(reading.open(path), reading)
 
     @classmethod
-    def _of(
-        cls,
-        table: Table,
-        shape: str | None = None,
-        columns: Mapping[str, str] | None = None,
-    ) -> Self:
+    def _of(cls, table: Table, reading: Reading, limit: int | None) -> Self:
         dataset = cls.__new__(cls)
-        dataset._adopt(table, shape, columns)
+        dataset._adopt(table, reading, limit)
         return dataset
 
-    def _adopt(
-        self,
-        table: Table,
-        shape_name: str | None,
-        columns: Mapping[str, str] | None,
-    ) -> None:
-        shape = recognise(
-            table.rows[0],
-            self.kinds,
-            table.place(0),
-            shape=shape_name,
-            columns=columns,
-        )
+    def _adopt(self, table: Table, reading: Reading, limit: int | None = None) -> None:
         self.origin = table.origin
+        self.read_as = table.read_as
+        self._rows: list[dict[str, Any]] = []
+        self._places: list[str] = []
+        shape: Shape | None = None
+        for row, place in islice(table.rows(), limit):
+            shape = shape or reading.shape_of(row, self.kinds, place)
+            self._rows.append(read_row(row, shape, place))
+            self._places.append(place)
+        if shape is None:
+            raise no_rows(table)
         self.shape = shape
-        self._rows = [
-            read_row(row, shape, table.place(index))
-            for index, row in enumerate(table.rows)
-        ]
-        self._places = [table.place(index) for index in range(len(table.rows))]
+
+    @property
+    def kind(self) -> Kind:
+        """What the rows mean."""
+        return self.shape.kind
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -98,6 +92,11 @@ class BaseDataset:
     def record(self, index: int) -> Record:
         """Return what a row means."""
         return to_record(self._rows[index], self.shape.kind)
+
+    def records(self) -> Iterator[Placed]:
+        """Yield what each row means, and where it came from."""
+        for index, place in enumerate(self._places):
+            yield Placed(self.record(index), place)
 
     def prompts(self) -> list[str | list[dict[str, Any]]]:
         """Return what a model is given to continue for each row, never the answer.
@@ -135,9 +134,8 @@ class BaseDataset:
                     f"{other.origin} of the kind '{other.shape.kind}'. Only rows of "
                     "one kind can be joined; convert one of them first."
                 )
-        whole = cls.__new__(cls)
+        whole = copy.copy(first)
         whole.origin = ", ".join(dict.fromkeys(each.origin for each in datasets))
-        whole.shape = first.shape
         whole._rows = [row for each in datasets for row in each._rows]
         whole._places = [place for each in datasets for place in each._places]
         return whole
@@ -186,15 +184,14 @@ class InstructionDataset(BaseDataset):
 
     def __init__(
         self,
-        source: object,
+        path: object,
         infix_instruction: bool = False,
         promt_template: str | None = None,
         *,
         prompt_template: str | None = None,
-        shape: str | None = None,
-        columns: Mapping[str, str] | None = None,
+        **options: Unpack[ReadingOptions],
     ) -> None:
-        super().__init__(source, shape=shape, columns=columns)
+        super().__init__(path, **options)
         template = promt_template if prompt_template is None else prompt_template
         if template is not None:
             self.prompt_template = PromptTemplate.parse(template)
@@ -247,34 +244,54 @@ class JudgementDataset(BaseDataset):
     kinds = ("judgement",)
 
 
-def open_dataset(
-    source: object,
-    limit: int | None = None,
-    *,
-    shape: str | None = None,
-    columns: Mapping[str, str] | None = None,
-) -> BaseDataset:
-    """Return the rows of `source` as the kind of dataset that their columns call for.
+CLASSES: tuple[type[BaseDataset], ...] = (
+    InstructionDataset,
+    TextDataset,
+    PreferenceDataset,
+    JudgementDataset,
+)
+"""The kinds of dataset that are told apart by their columns."""
 
-    With `limit`, only that many rows from the start are read. For `shape` and
-    `columns` see `BaseDataset`.
+
+def open_dataset(
+    path: object, limit: int | None = None, **options: Unpack[ReadingOptions]
+) -> BaseDataset:
+    """Return the rows of `path` as the kind of dataset that their columns call for.
+
+    With `limit`, only that many rows from the start are read. The other arguments are
+    those of `BaseDataset`.
+
+    Raises:
+        DataError: it cannot be read, or a row is wrong.
+        UnknownNameError: there is no such source.
     """
     if limit is not None and limit < 1:
         raise DataError(f"A limit of {limit} leaves no rows; give 1 or more.")
-    table = read_table(source)
-    if limit is not None:
-        lines = table.lines[:limit] if table.lines is not None else None
-        table = Table(table.origin, table.rows[:limit], lines)
-    classes = (InstructionDataset, TextDataset, PreferenceDataset, JudgementDataset)
-    found = recognise(
-        table.rows[0],
-        tuple(kind for dataset in classes for kind in dataset.kinds),
-        table.place(0),
-        shape=shape,
-        columns=columns,
-    )
-    chosen = next(dataset for dataset in classes if found.kind in dataset.kinds)
-    return chosen._of(table, shape, columns)
+    reading = Reading(**options)
+    table = reading.open(path, is_streamed=limit is not None)
+    shape = first_shape(table, every_kind(), reading)
+    chosen = next(dataset for dataset in CLASSES if shape.kind in dataset.kinds)
+    return chosen._of(table, reading, limit)
+
+
+def open_stream(path: object, **options: Unpack[ReadingOptions]) -> Stream:
+    """Return the rows of `path` as a stream that holds none of them.
+
+    Only the first row is read at once; the others are checked as they come. The
+    arguments are those of `BaseDataset`.
+
+    Raises:
+        DataError: it cannot be read, or its first row is wrong.
+        UnknownNameError: there is no such source.
+    """
+    reading = Reading(**options)
+    table = reading.open(path, is_streamed=True)
+    return Stream(table, first_shape(table, every_kind(), reading))
+
+
+def every_kind() -> tuple[Kind, ...]:
+    """Return the kinds of rows that any dataset takes."""
+    return tuple(kind for dataset in CLASSES for kind in dataset.kinds)
 
 
 def _spoken(message: Message) -> dict[str, Any]:

@@ -1,23 +1,51 @@
-"""A .jsonl file: one JSON object a line."""
+"""A .jsonl or .ndjson file: one JSON object a line.
 
+A file that holds one array is read as that, though its name says lines.
+"""
+
+import json
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
-from xturing.core.files import read_jsonl
-from xturing.data.sources import Table
-from xturing.data.sources.memory import rows_table
+from xturing.core.errors import DataError
+from xturing.data.sources import Entry, Options, Table
+from xturing.data.sources.files import FileSource
+from xturing.data.sources.json_array import array_table, is_array
+from xturing.data.sources.text import TextFile
 
 
-class _JsonlFile:
-    def reads(self, given: object) -> bool:
-        return isinstance(given, Path) and given.suffix.lower() == ".jsonl"
-
-    def table(self, given: Path) -> Table:
-        numbered = list(read_jsonl(given))
-        return rows_table(
-            [value for _, value in numbered],
-            str(given),
-            lines=[number for number, _ in numbered],
-        )
+def lines_table(path: Path, options: Options) -> Table:
+    """Return the rows of a file with one JSON object a line."""
+    file = TextFile(path, options.max_expansion)
+    return Table(str(path), partial(_entries, file), "JSON lines")
 
 
-JsonlFile = _JsonlFile()
+def _table(path: Path, options: Options) -> Table:
+    start, _ = TextFile(path, options.max_expansion).start(1)
+    return (array_table if is_array(start) else lines_table)(path, options)
+
+
+def _entries(file: TextFile) -> Iterator[Entry]:
+    for number, line in file.lines():
+        if line and not line.isspace():
+            place = f"{file.path}, line {number}"
+            yield _value(line, place), place
+
+
+def _value(line: str, place: str) -> object:
+    try:
+        return json.loads(line)
+    except json.JSONDecodeError as error:
+        why = f"{error.msg} at column {error.colno}"
+    except RecursionError:
+        why = "it is nested too deep"
+    except ValueError as error:
+        why = str(error)
+    return DataError(
+        f"{place}: this is not JSON ({why}). A .jsonl file has one JSON object on each "
+        "line."
+    )
+
+
+JsonlFile = FileSource("jsonl", (".jsonl", ".ndjson"), _table)

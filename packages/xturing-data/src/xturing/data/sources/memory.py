@@ -1,50 +1,57 @@
 """Rows that are in memory: dicts of lists, lists of rows, `datasets` objects."""
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from xturing.core.errors import DataError
-from xturing.data.sources import Table
+from xturing.data.sources import Entry, Options, Table
+from xturing.data.sources.names import choose_split
 
 if TYPE_CHECKING:
-    from datasets import Dataset, DatasetDict
+    from datasets import Dataset, DatasetDict, IterableDataset, IterableDatasetDict
+    from pyarrow import RecordBatch
+    from pyarrow import Table as ArrowTable
+
+    AnyDataset = Dataset | DatasetDict | IterableDataset | IterableDatasetDict
+
+ROWS_AT_ONCE = 256
+"""Rows that are turned from columns to objects together."""
 
 
 class _Memory:
     def reads(self, given: object) -> bool:
         return isinstance(given, Mapping | list | tuple) or _is_dataset(given)
 
-    def table(self, given: Any) -> Table:
+    def table(self, given: Any, options: Options) -> Table:
         if _is_dataset(given):
-            return dataset_table(given, "the dataset")
+            return dataset_table(given, "the dataset", options)
         if isinstance(given, Mapping):
-            return columns_table(given, "the dict")
-        return rows_table(given, "the list")
+            options.refuse_split("the dict")
+            return Table(
+                "the dict", partial(column_entries, given, "the dict"), "a dict"
+            )
+        if isinstance(given, list | tuple):
+            options.refuse_split("the list")
+            return Table("the list", partial(numbered, given, "the list"), "a list")
+        raise DataError(
+            f"{given} is not in memory: it is {type(given).__name__}. Leave the source "
+            "out, or give a dict of lists, a list of rows or a datasets.Dataset."
+        )
 
 
 Memory = _Memory()
 
 
-def rows_table(
-    rows: Sequence[object], origin: str, lines: Sequence[int] | None = None
-) -> Table:
-    """Return rows as a table.
-
-    Raises:
-        DataError: a row is not a mapping.
-    """
-    table = Table(origin, [row for row in rows if isinstance(row, Mapping)], lines)
-    if len(table.rows) < len(rows):
-        wrong = next(i for i, row in enumerate(rows) if not isinstance(row, Mapping))
-        raise DataError(
-            f"{table.place(wrong)} is {rows[wrong]!r}, not an object with named fields."
-        )
-    return table
+def numbered(values: Iterable[object], origin: str) -> Iterator[Entry]:
+    """Yield rows with their numbers."""
+    for number, value in enumerate(values, start=1):
+        yield value, f"{origin}, row {number}"
 
 
-def columns_table(columns: Mapping[str, object], origin: str) -> Table:
-    """Return a dict of equally long lists as a table.
+def column_entries(columns: Mapping[str, object], origin: str) -> Iterator[Entry]:
+    """Yield the rows of a dict of equally long lists.
 
     Raises:
         DataError: a column is no list, or their lengths differ.
@@ -60,33 +67,58 @@ def columns_table(columns: Mapping[str, object], origin: str) -> Table:
     lengths = {name: len(values) for name, values in lists.items()}
     if len(set(lengths.values())) > 1:
         raise DataError(f"{origin} has columns of different lengths: {lengths}.")
-    rows = [
+    rows = (
         dict(zip(lists, row, strict=True)) for row in zip(*lists.values(), strict=True)
-    ]
-    return Table(origin, rows)
+    )
+    yield from numbered(rows, origin)
 
 
-def dataset_table(dataset: "Dataset | DatasetDict", origin: str) -> Table:
-    """Return a `datasets.Dataset`, or the train split of a `DatasetDict`, as a table.
+def dataset_table(dataset: "AnyDataset", origin: str, options: Options) -> Table:
+    """Return a dataset of the `datasets` library, or one split of several, as a table.
 
     Raises:
-        DataError: a `DatasetDict` has no split named train.
+        DataError: there is no such split.
     """
+    if isinstance(dataset, Mapping):
+        name = choose_split(tuple(dataset), options.split, origin)
+        if options.split is not None:
+            origin = f"{origin}, split '{name}'"
+        dataset = dataset[name]
+    else:
+        options.refuse_split(origin)
+    return Table(origin, partial(_dataset_entries, dataset, origin), "a dataset")
+
+
+def _dataset_entries(
+    dataset: "Dataset | IterableDataset", origin: str
+) -> Iterator[Entry]:
     from datasets import Dataset
 
     if isinstance(dataset, Dataset):
-        return Table(origin, dataset.to_list())
-    if "train" not in dataset:
-        raise DataError(
-            f"{origin} has the splits {', '.join(map(str, dataset))} and none named "
-            "'train'. Pass the split you want: dataset['…']."
-        )
-    return Table(origin, dataset["train"].to_list())
+        # As Arrow, values come as they are stored: no picture is decoded on the way.
+        batches: Any = dataset.with_format("arrow").iter(batch_size=ROWS_AT_ONCE)
+        rows = (row for batch in batches for row in checked_rows(batch))
+    else:
+        rows = dataset
+    yield from numbered(rows, origin)
+
+
+def checked_rows(batch: "RecordBatch | ArrowTable") -> list[dict[str, Any]]:
+    """Return the rows of a batch, after it was made sure that it is whole.
+
+    A damaged batch would have pyarrow read memory that is not its own.
+    """
+    batch.validate(full=True)
+    return batch.to_pylist()
 
 
 def _is_dataset(given: object) -> bool:
     # Whoever holds such an object has imported the library already.
     datasets = sys.modules.get("datasets")
     return datasets is not None and isinstance(
-        given, datasets.Dataset | datasets.DatasetDict
+        given,
+        datasets.Dataset
+        | datasets.DatasetDict
+        | datasets.IterableDataset
+        | datasets.IterableDatasetDict,
     )
