@@ -72,3 +72,11 @@ def alpaca() -> Path:
     if not file.is_file():
         pytest.skip("the real Alpaca rows are kept beside the project, not in it")
     return file
+
+
+@pytest.fixture
+def letter() -> Path:
+    file = SHARED / "documents" / "investor_letter.pdf"
+    if not file.is_file():
+        pytest.skip("the real documents are kept beside the project, not in it")
+    return file

@@ -145,11 +145,12 @@ def test_names_and_settings_load_without_torch():
 
 
 COMMANDS = (
-    " quickstart finetune chat generate quantize merge estimate doctor models"
+    " quickstart finetune chat generate quantize merge estimate data doctor models"
 ).split(" ")
+NESTED = ["data check", "data preview", "data stats", "models explain", "models pull"]
 
 
-@pytest.mark.parametrize("command", [*COMMANDS, "models explain", "models pull"])
+@pytest.mark.parametrize("command", [*COMMANDS, *NESTED])
 def test_help_loads_nothing_heavy(command):
     code = (
         f"import sys; sys.argv = ['xturing', *{command.split()!r}, '--help']\n"

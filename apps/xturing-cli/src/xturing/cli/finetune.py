@@ -17,6 +17,19 @@ if TYPE_CHECKING:
     from xturing.train import FinetuneReport, StepEnded
 
 
+LEDGER_PARTS = (
+    ("answers, learnt", "answer"),
+    ("ends of turn, learnt", "end_of_turn"),
+    ("prompts", "prompt"),
+    ("template", "template"),
+    ("padding", "padding"),
+    ("truncated", "truncated"),
+    ("dropped", "dropped"),
+    ("all tokens", "tokens"),
+)
+"""What is shown of a ledger, and its fields."""
+
+
 def finetune(
     model: ModelOption,
     data: Annotated[
@@ -99,18 +112,8 @@ def run(
 
 def show_ledger(ledger: "Ledger", held_out: "Ledger | None") -> None:
     """Show where every token of the rows goes."""
-    parts = [
-        ("answers, learnt", "answer"),
-        ("ends of turn, learnt", "end_of_turn"),
-        ("prompts", "prompt"),
-        ("template", "template"),
-        ("padding", "padding"),
-        ("truncated", "truncated"),
-        ("dropped", "dropped"),
-        ("all tokens", "tokens"),
-    ]
     rows = []
-    for title, part in parts:
+    for title, part in LEDGER_PARTS:
         count = getattr(ledger, part)
         share = f"{100 * count / ledger.tokens:.1f} %"
         other = f"{getattr(held_out, part):,}" if held_out else "-"

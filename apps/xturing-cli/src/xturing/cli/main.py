@@ -12,6 +12,7 @@ import typer
 
 from xturing.cli import (
     chat,
+    data,
     doctor,
     estimate,
     finetune,
@@ -38,6 +39,7 @@ app.command("generate")(generate.generate)
 app.command("quantize")(quantize.quantize)
 app.command("merge")(merge.merge)
 app.command("estimate")(estimate.estimate)
+app.add_typer(data.app, name="data")
 app.add_typer(models.app, name="models")
 app.command("doctor")(doctor.doctor)
 

@@ -4,8 +4,9 @@ import logging
 import os
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from rich.console import Console
 from rich.progress import (
@@ -17,11 +18,15 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.table import Table
+from rich.text import Text
 
 from xturing.core.events import Event, Notice, listening
 
 _console = Console(highlight=False, soft_wrap=True, emoji=False)
 _errors = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
+
+BAR = 50
+"""Characters of the longest bar."""
 
 
 def quiet_libraries() -> None:
@@ -72,6 +77,38 @@ def table(columns: list[str], rows: list[list[str]], numbers: bool = False) -> N
     for row in rows:
         grid.add_row(*(cell.replace("[", r"\[") for cell in row))
     _console.print(grid)
+
+
+@dataclass(frozen=True)
+class Ink:
+    """How a part of a text is shown: in a style, or else between marks."""
+
+    name: str
+    style: str
+    marks: tuple[str, str]
+
+
+def inked(pieces: Iterable[tuple[str, Ink]]) -> None:
+    """Write a text of differing parts; without colours, each between its marks."""
+    line = Text()
+    for text, ink in pieces:
+        before, after = ("", "") if _has_colours() else ink.marks
+        line.append(f"{before}{text}{after}", style=ink.style)
+    _console.print(line)
+
+
+def histogram(bins: Sequence[tuple[str, int]]) -> None:
+    """Write counts as bars under one another."""
+    most = max((count for _, count in bins), default=0)
+    names = max((len(name) for name, _ in bins), default=0)
+    for name, count in bins:
+        # What is there is seen, however little it is.
+        length = max(round(BAR * count / most), 1) if count else 0
+        say(f"{name:>{names}}  {'█' * length} {count:,}")
+
+
+def _has_colours() -> bool:
+    return _console.color_system is not None and not _console.no_color
 
 
 @contextmanager

@@ -6,12 +6,12 @@ from typing import Any
 
 from xturing.core.errors import ModelError
 from xturing.core.files import read_json
-from xturing.models import template
 from xturing.models.device import Device
 from xturing.models.family import SpecialTokens
 from xturing.models.hub import Location
 from xturing.models.quantization import Quantization, found_in, reconciled
 from xturing.models.quiet import without_progress_bars
+from xturing.models.tokenizers import load_tokenizer
 from xturing.models.weights import MODEL, refuse_broken
 
 SEEING = {"gemma3", "mistral3"}
@@ -73,7 +73,7 @@ def open_checkpoint(
     Raises:
         ModelError: the folder cannot be opened, or its weights are quantized otherwise.
     """
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoModelForCausalLM
 
     from xturing.models import packing
 
@@ -83,7 +83,9 @@ def open_checkpoint(
     folder = tokenizer_folder or location.folder
     try:
         with without_progress_bars(), packing.failing_with_reasons():
-            tokenizer = AutoTokenizer.from_pretrained(folder, **options)
+            tokenizer = load_tokenizer(
+                folder, chat_template, tokens, trust_remote_code=trust_remote_code
+            )
             model: Any = AutoModelForCausalLM.from_pretrained(
                 location.folder,
                 dtype=device.dtype,
@@ -95,10 +97,6 @@ def open_checkpoint(
         raise ModelError(
             f"{location.folder} cannot be opened as a causal language model: {error}"
         ) from error
-    if tokens is not None:
-        tokenizer.eos_token, tokenizer.pad_token = tokens.eos, tokens.pad
-    if tokenizer.chat_template is None:
-        template.install(tokenizer, chat_template)
     if "device_map" not in loading:
         model = model.to(device.name)
     packing.finish(model)

