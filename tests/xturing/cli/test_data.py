@@ -35,7 +35,7 @@ def model(tiny_folder):
 def test_check_tells_how_rows_are_read(xturing, rows_file):
     done = xturing("data", "check", rows_file)
     assert done.code == 0
-    assert "Read as xturing, for the columns instruction, target, text" in done.out
+    assert "xturing, because the rows have instruction, text and target" in done.out
     assert f"All {len(tiny.ROWS)} rows are right" in done.out
 
 
@@ -142,3 +142,78 @@ def test_a_mistake_is_one_sentence_and_a_code(xturing, rows_file, options, messa
     assert done.code == 1
     (line,) = [line for line in done.err.splitlines() if line.startswith("error:")]
     assert message in line
+
+
+def test_check_reads_columns_of_other_names(xturing, tmp_path):
+    (tmp_path / "rows.jsonl").write_text('{"ask": "a", "reply": "b"}\n')
+    pairs = ["--map", "instruction=ask", "--map", "target=reply"]
+    assert xturing("data", "check", "rows.jsonl", *pairs).code == 0
+
+
+def test_a_column_map_of_one_name_is_explained(xturing, rows_file):
+    done = xturing("data", "check", rows_file, "--map", "instruction")
+    assert done.code == 1
+    assert "--map instruction=question" in done.err
+
+
+def rows_of(file):
+    return [json.loads(line) for line in file.read_text().splitlines()]
+
+
+@pytest.mark.parametrize("shape", ["messages", "alpaca", "xturing", "sharegpt"])
+def test_rows_converted_there_and_back_are_the_same(xturing, rows_file, shape):
+    there, back = rows_file.with_name("there.jsonl"), rows_file.with_name("back.jsonl")
+    assert xturing("data", "convert", rows_file, there, "--to", shape).code == 0
+    assert xturing("data", "convert", there, back, "--to", "xturing").code == 0
+    before, after = open_dataset(rows_file), open_dataset(back)
+    records = [[placed.record for placed in each.records()] for each in (before, after)]
+    assert records[0] == records[1]
+
+
+def test_convert_writes_over_nothing(xturing, rows_file):
+    there = rows_file.with_name("there.jsonl")
+    there.write_text("mine")
+    done = xturing("data", "convert", rows_file, there, "--to", "messages")
+    assert (done.code, there.read_text()) == (1, "mine")
+
+
+def test_a_row_that_is_wrong_leaves_no_file(xturing, tmp_path):
+    text = "".join(json.dumps(row) + "\n" for row in WRONG)
+    (tmp_path / "rows.jsonl").write_text(text)
+    done = xturing("data", "convert", "rows.jsonl", "out.jsonl", "--to", "messages")
+    assert done.code == 1
+    assert "rows.jsonl, line 2" in done.err
+    assert [file.name for file in tmp_path.iterdir()] == ["rows.jsonl"]
+
+
+def test_dedup_keeps_rows_as_they_are_and_names_the_copies(xturing, tmp_path):
+    rows = [{**WRONG[0], "id": number} for number in range(3)]
+    rows.append({"instruction": "other", "target": "b", "id": 3})
+    text = "".join(json.dumps(row) + "\n" for row in rows)
+    (tmp_path / "rows.jsonl").write_text(text)
+    done = xturing("data", "dedup", "rows.jsonl", "out.jsonl")
+    assert rows_of(tmp_path / "out.jsonl") == [rows[0], rows[3]]
+    assert "rows.jsonl, line 1 is kept, without rows.jsonl, line 2 (100%)" in done.out
+
+
+def test_split_puts_every_row_in_one_part(xturing, tmp_path):
+    rows = [{"instruction": f"question {n}", "target": "b"} for n in range(50)]
+    text = "".join(json.dumps(row) + "\n" for row in rows)
+    (tmp_path / "rows.jsonl").write_text(text)
+    assert xturing("data", "split", "rows.jsonl", "parts").code == 0
+    parts = [
+        rows_of(tmp_path / "parts" / f"{part}.jsonl") for part in ("train", "valid")
+    ]
+    assert all(parts)
+    found = [row["instruction"] for part in parts for row in part]
+    assert sorted(found) == sorted(row["instruction"] for row in rows)
+
+
+def test_mix_takes_rows_by_weight(xturing, tmp_path):
+    for name in "ab":
+        row = json.dumps({"instruction": name, "target": "b"}) + "\n"
+        (tmp_path / f"{name}.jsonl").write_text(row * 30)
+    done = xturing("data", "mix", "out.jsonl", "a.jsonl=3", "b.jsonl=1")
+    assert done.code == 0
+    taken = [row["instruction"] for row in rows_of(tmp_path / "out.jsonl")]
+    assert (taken.count("a"), taken.count("b")) == (30, 10)

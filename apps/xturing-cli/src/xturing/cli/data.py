@@ -6,7 +6,15 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
-from xturing.cli import render
+from xturing.cli import data_writing, render
+from xturing.cli.data_options import (
+    MapOption,
+    RowsArgument,
+    ShapeOption,
+    SourceOption,
+    SplitOption,
+    reading,
+)
 from xturing.cli.finetune import LEDGER_PARTS
 from xturing.cli.model_options import ModelOption, WeightsOption
 from xturing.core.errors import DataError
@@ -14,11 +22,9 @@ from xturing.core.errors import DataError
 if TYPE_CHECKING:
     from xturing.data import BaseDataset, Encoded, Example
     from xturing.data.encoding import LengthPolicy
-    from xturing.data.shapes import Shape
 
 app = typer.Typer(help="See what is in your rows, before anything is learnt from them.")
 
-RowsArgument = Annotated[Path, typer.Argument(help="The rows: a file or a folder.")]
 MaxLengthOption = Annotated[
     int | None,
     typer.Option(
@@ -40,21 +46,37 @@ GAP = ("  ", render.Ink("", "", ("", "")))
 CUT = render.Ink("cut", "red strike", ("~", "~"))
 
 
+app.command()(data_writing.convert)
+app.command()(data_writing.dedup)
+app.command()(data_writing.split)
+app.command()(data_writing.mix)
+
+
 @app.command()
-def check(path: RowsArgument) -> None:
+def check(
+    path: RowsArgument,
+    source: SourceOption = None,
+    split: SplitOption = None,
+    shape: ShapeOption = None,
+    columns: MapOption = None,
+) -> None:
     """Tell how rows are read, and every one that is wrong.
 
     Example: xturing data check rows.jsonl
     """
-    shape, count, problems = _checked(path)
-    found = sorted([*shape.columns.values(), *shape.optional.values()])
-    render.say(f"Read as {shape.name}, for the columns {', '.join(found)}")
-    for problem in problems:
+    from xturing.data import problems
+
+    found = problems(path, **reading(source, split, shape, columns))
+    if found.shape is not None:
+        render.say(f"Read as {found.read_as}; {found.shape.decision}")
+    for problem in found.shown:
         render.complain(problem)
-    if problems:
-        render.say(f"{len(problems)} of {count:,} rows are wrong")
+    if found.total > len(found.shown):
+        render.complain(f"and {found.total - len(found.shown):,} more like these")
+    if found.total:
+        render.say(f"{found.total:,} of {found.rows:,} rows are wrong")
         raise typer.Exit(1)
-    render.say(f"All {count:,} rows are right")
+    render.say(f"All {found.rows:,} rows are right")
 
 
 @app.command()
@@ -64,6 +86,10 @@ def preview(
     rows: Annotated[int, typer.Option("-n", min=1, help="Rows to show.")] = 3,
     max_length: MaxLengthOption = None,
     weights: WeightsOption = None,
+    source: SourceOption = None,
+    split: SplitOption = None,
+    shape: ShapeOption = None,
+    columns: MapOption = None,
 ) -> None:
     """Show what is learnt of each row, and what would be cut off.
 
@@ -71,7 +97,9 @@ def preview(
     """
     from xturing.data import open_dataset
 
-    dataset = open_dataset(path, limit=rows)
+    options = reading(source, split, shape, columns)
+    dataset = open_dataset(path, limit=rows, **options)
+    render.say(f"Read as {dataset.read_as}; {dataset.decision}")
     tokenizer, limit = _opened(model, weights, max_length)
     encoded = _encoded(dataset, tokenizer, WITHOUT_LIMIT, "error")
     render.say("Shown as: ")
@@ -89,6 +117,10 @@ def stats(
     ] = None,
     max_length: MaxLengthOption = None,
     weights: WeightsOption = None,
+    source: SourceOption = None,
+    split: SplitOption = None,
+    shape: ShapeOption = None,
+    columns: MapOption = None,
 ) -> None:
     """Draw how long rows are, and show what each length policy would make of them.
 
@@ -96,8 +128,11 @@ def stats(
     """
     from xturing.data import open_dataset
 
-    dataset = open_dataset(path)
-    render.say(f"{len(dataset):,} rows of {path}, read as {dataset.shape.name}")
+    dataset = open_dataset(path, **reading(source, split, shape, columns))
+    render.say(
+        f"{len(dataset):,} rows of {path}, read as {dataset.read_as}; "
+        f"{dataset.decision}"
+    )
     if model is None:
         lengths = [_characters(dataset.record(row)) for row in range(len(dataset))]
         _show_lengths("Characters a row", lengths)
@@ -106,24 +141,6 @@ def stats(
     whole = _encoded(dataset, tokenizer, WITHOUT_LIMIT, "error")
     _show_lengths("Tokens a row", [len(example) for example in whole.examples])
     _show_policies(dataset, tokenizer, limit)
-
-
-def _checked(path: Path) -> tuple["Shape", int, list[str]]:
-    """Return the shape that rows are read as, their number, and what is wrong."""
-    from xturing.data import InstructionDataset, TextDataset
-    from xturing.data.shapes import read_row, recognise
-    from xturing.data.sources import read_table
-
-    table = read_table(path)
-    kinds = InstructionDataset.kinds + TextDataset.kinds
-    shape = recognise(table.rows[0], kinds, table.place(0))
-    problems = []
-    for index, row in enumerate(table.rows):
-        try:
-            read_row(row, shape, table.place(index))
-        except DataError as error:
-            problems.append(str(error))
-    return shape, len(table.rows), problems
 
 
 def _opened(model: str, weights: str | None, max_length: int | None) -> tuple[Any, int]:

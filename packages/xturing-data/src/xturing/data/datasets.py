@@ -134,7 +134,8 @@ class BaseDataset:
                     f"{other.origin} of the kind '{other.shape.kind}'. Only rows of "
                     "one kind can be joined; convert one of them first."
                 )
-        whole = copy.copy(first)
+        whole = cls.__new__(cls)
+        vars(whole).update(vars(first))
         whole.origin = ", ".join(dict.fromkeys(each.origin for each in datasets))
         whole._rows = [row for each in datasets for row in each._rows]
         whole._places = [place for each in datasets for place in each._places]
