@@ -35,6 +35,12 @@ class Example:
     parts: NDArray[np.uint8]
     row: int
     """Index of the row in its dataset."""
+    place: str = ""
+    """Where the row came from."""
+    is_divisible: bool = False
+    """Whether it is a plain text, of which every part can be learnt by itself."""
+    is_marked: bool = False
+    """Whether its words hold what the tokenizer reads as a special token."""
 
     def __post_init__(self) -> None:
         if self.ids.shape != self.parts.shape:
