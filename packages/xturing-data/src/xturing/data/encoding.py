@@ -47,7 +47,7 @@ def encode(
         DataError: a row is too long, or the chat template does not fit it.
     """
     book = Book()
-    encoded = examples(placed(dataset), tokenizer)
+    encoded = encode_records(placed(dataset), tokenizer)
     kept = tuple(fit(encoded, max_length, length_policy, book))
     ledger = book.ledger()
     if not kept:
@@ -59,7 +59,9 @@ def encode(
     return Encoded(kept, ledger)
 
 
-def examples(records: Iterable[Placed], tokenizer: Tokenizer) -> Iterator[Example]:
+def encode_records(
+    records: Iterable[Placed], tokenizer: Tokenizer
+) -> Iterator[Example]:
     """Yield each conversation or text as an example, of whatever length.
 
     Only some hundred rows are in memory at once; `lengths.fit` takes what is yielded.

@@ -58,6 +58,12 @@ class Example:
         return np.where(learnt, self.ids, np.int32(IGNORE))
 
     @property
+    def first_learnt(self) -> int:
+        """Index of the first token that is learnt, or the length if none is."""
+        learnt = self.parts >= Part.ANSWER
+        return int(learnt.argmax()) if learnt.any() else len(self)
+
+    @property
     def supervised(self) -> int:
         """How many tokens are learnt."""
         return int((self.parts >= Part.ANSWER).sum())

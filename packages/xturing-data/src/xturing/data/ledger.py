@@ -1,8 +1,11 @@
 """Where every token of a dataset went."""
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from xturing.data.examples import Example, Part
 
@@ -105,19 +108,30 @@ class Book:
 
     def ledger(self) -> Ledger:
         """Return the ledger of all that was booked."""
-        answer, end, prompt, template = (
-            int(self._parts[part])
-            for part in (Part.ANSWER, Part.END, Part.PROMPT, Part.TEMPLATE)
-        )
+        lost = self._truncated + self._dropped
         return Ledger(
             rows=self._rows,
-            tokens=int(self._parts.sum()) + self._truncated + self._dropped,
-            answer=answer,
-            end_of_turn=end,
-            prompt=prompt,
-            template=template,
+            tokens=int(self._parts.sum()) + lost,
+            **_by_part(self._parts),
             truncated=self._truncated,
             dropped=self._dropped,
             ends_lost=self._ends_lost,
             **{f"{kind}_rows": tuple(at) for kind, at in self._places.items()},
         )
+
+
+def rebooked(ledger: Ledger, examples: Iterable[Example]) -> Ledger:
+    """Return the ledger with its tokens in the parts that they play in `examples`."""
+    parts = np.zeros(len(Part), dtype=np.int64)
+    for example in examples:
+        parts += np.bincount(example.parts, minlength=len(Part))
+    return replace(ledger, **_by_part(parts))
+
+
+def _by_part(parts: NDArray[np.int64]) -> dict[str, Any]:
+    return {
+        "answer": int(parts[Part.ANSWER]),
+        "end_of_turn": int(parts[Part.END]),
+        "prompt": int(parts[Part.PROMPT]),
+        "template": int(parts[Part.TEMPLATE]),
+    }

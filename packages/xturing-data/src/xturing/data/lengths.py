@@ -7,6 +7,7 @@ import heapq
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from types import MappingProxyType
 from typing import Literal, get_args
 
@@ -109,7 +110,7 @@ def split(example: Example, max_length: int) -> tuple[Example, ...]:
     """Return a plain text as parts of like length, one after the other.
 
     Raises:
-        DataError: it is a conversation, or has a prompt, which only its start would see.
+        DataError: it is a conversation or has a prompt, which only its start sees.
     """
     if not example.is_divisible:
         raise DataError(
@@ -120,10 +121,7 @@ def split(example: Example, max_length: int) -> tuple[Example, ...]:
         )
     count = -(-len(example) // max_length)
     bounds = [len(example) * index // count for index in range(count + 1)]
-    return tuple(
-        part_of(example, start, end)
-        for start, end in zip(bounds, bounds[1:], strict=False)
-    )
+    return tuple(part_of(example, start, end) for start, end in pairwise(bounds))
 
 
 WAYS: Mapping[LengthPolicy, Callable[[Example, int], tuple[Example, ...]]] = (

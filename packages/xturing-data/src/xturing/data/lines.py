@@ -8,7 +8,7 @@ the model will be given when it is served.
 A prompt is not tokenized anew from its start. Tokenizers cut a text at their added
 tokens before they look at anything else, so its ids are those of the whole text up to
 the last added token in it, and only what comes from there on can differ. That tail is
-mostly the same in all rows ("<|im_start|>assistant\\n"), and then looked up.
+mostly the same in all rows (the mark of the assistant's turn), and then looked up.
 """
 
 from collections.abc import Sequence
