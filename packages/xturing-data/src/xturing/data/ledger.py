@@ -116,7 +116,10 @@ class Book:
             truncated=self._truncated,
             dropped=self._dropped,
             ends_lost=self._ends_lost,
-            **{f"{kind}_rows": tuple(at) for kind, at in self._places.items()},
+            dropped_rows=tuple(self._places["dropped"]),
+            truncated_rows=tuple(self._places["truncated"]),
+            split_rows=tuple(self._places["split"]),
+            marked_rows=tuple(self._places["marked"]),
         )
 
 

@@ -5,7 +5,7 @@ Every way but `error` loses or divides something, and what it does is booked.
 
 import heapq
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from types import MappingProxyType
@@ -65,7 +65,7 @@ def fit(
 def _fitted(
     example: Example, max_length: int, policy: LengthPolicy, book: Book
 ) -> Iterator[Example]:
-    pieces = WAYS[policy](example, max_length)
+    pieces: Sequence[Example] = WAYS[policy](example, max_length)
     if not pieces:
         book.drop(example)
     elif len(pieces) > 1:
