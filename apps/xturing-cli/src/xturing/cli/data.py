@@ -21,7 +21,7 @@ from xturing.core.errors import DataError
 
 if TYPE_CHECKING:
     from xturing.data import BaseDataset, Encoded, Example
-    from xturing.data.encoding import LengthPolicy
+    from xturing.data.lengths import LengthPolicy
 
 app = typer.Typer(help="See what is in your rows, before anything is learnt from them.")
 
@@ -232,7 +232,7 @@ def _edges(least: int, most: int) -> list[int]:
 
 
 def _show_policies(dataset: "BaseDataset", tokenizer: Any, limit: int) -> None:
-    from xturing.data.encoding import LengthPolicy
+    from xturing.data.lengths import LengthPolicy
 
     columns, ledgers = [], []
     for policy in get_args(LengthPolicy):

@@ -17,9 +17,12 @@ if TYPE_CHECKING:
         open_dataset,
         open_stream,
     )
-    from xturing.data.encoding import Encoded, encode
+    from xturing.data.encoding import Encoded, encode, encode_records
     from xturing.data.examples import Example, Part
-    from xturing.data.ledger import Ledger
+    from xturing.data.ledger import Book, Ledger
+    from xturing.data.lengths import fit
+    from xturing.data.packing import Packed, PackedBatch, Window, collate_windows, pack
+    from xturing.data.pairs import Judged, Pair, encode_judgements, encode_pairs
     from xturing.data.pictures import Text2ImageDataset
     from xturing.data.records import (
         Conversation,
@@ -29,19 +32,25 @@ if TYPE_CHECKING:
         Preference,
     )
     from xturing.data.streams import Stream
+    from xturing.data.templates import chat_template
 
 __all__ = [
     "BaseDataset",
     "Batch",
+    "Book",
     "Conversation",
     "Document",
     "Encoded",
     "Example",
     "InstructionDataset",
+    "Judged",
     "Judgement",
     "JudgementDataset",
     "Ledger",
     "Message",
+    "Packed",
+    "PackedBatch",
+    "Pair",
     "Part",
     "Preference",
     "PreferenceDataset",
@@ -50,11 +59,19 @@ __all__ = [
     "Stream",
     "Text2ImageDataset",
     "TextDataset",
+    "Window",
+    "chat_template",
     "collate",
+    "collate_windows",
     "convert",
     "encode",
+    "encode_judgements",
+    "encode_pairs",
+    "encode_records",
+    "fit",
     "open_dataset",
     "open_stream",
+    "pack",
     "plan_epoch",
     "problems",
 ]
@@ -63,15 +80,20 @@ __getattr__ = exports(
     __name__,
     BaseDataset="datasets",
     Batch="batches",
+    Book="ledger",
     Conversation="records",
     Document="records",
     Encoded="encoding",
     Example="examples",
     InstructionDataset="datasets",
+    Judged="pairs",
     Judgement="records",
     JudgementDataset="datasets",
     Ledger="ledger",
     Message="records",
+    Packed="packing",
+    PackedBatch="packing",
+    Pair="pairs",
     Part="examples",
     Preference="records",
     PreferenceDataset="datasets",
@@ -80,11 +102,19 @@ __getattr__ = exports(
     Stream="streams",
     Text2ImageDataset="pictures",
     TextDataset="datasets",
+    Window="packing",
+    chat_template="templates",
     collate="batches",
+    collate_windows="packing",
     convert="conversion",
     encode="encoding",
+    encode_judgements="pairs",
+    encode_pairs="pairs",
+    encode_records="encoding",
+    fit="lengths",
     open_dataset="datasets",
     open_stream="datasets",
+    pack="packing",
     plan_epoch="batches",
     problems="checking",
 )

@@ -88,13 +88,20 @@ def collate(examples: Sequence[Example], pad_id: int) -> Batch:
 
     Padding is told by its place, never by its id: `pad_id` may be the end token's.
     """
-    shape = len(examples), max(len(example) for example in examples)
+    return collate_rows([(example,) for example in examples], pad_id)
+
+
+def collate_rows(
+    rows: Sequence[Sequence[Example]], pad_id: int, size: int | None = None
+) -> Batch:
+    """Return rows of one or more examples each, padded to `size` or to the longest."""
+    lengths = [sum(len(example) for example in row) for row in rows]
+    shape = len(rows), size or max(lengths)
     input_ids = np.full(shape, pad_id, dtype=np.int64)
     labels = np.full(shape, IGNORE, dtype=np.int64)
     attention_mask = np.zeros(shape, dtype=np.int64)
-    for line, example in enumerate(examples):
-        length = len(example)
-        input_ids[line, :length] = example.ids
-        labels[line, :length] = example.labels
+    for line, (row, length) in enumerate(zip(rows, lengths, strict=True)):
+        input_ids[line, :length] = np.concatenate([example.ids for example in row])
+        labels[line, :length] = np.concatenate([example.labels for example in row])
         attention_mask[line, :length] = 1
     return Batch(input_ids, labels, attention_mask)

@@ -5,9 +5,10 @@ the template for the same conversation up to that turn, ready for the model to s
 what is learnt is what the model has to say after the prompt that it will be served.
 """
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 from jinja2 import TemplateError
 
@@ -35,14 +36,15 @@ class Tokenizer(Protocol):
 
 @dataclass(frozen=True)
 class Turn:
-    """Where one answer stands in a rendered conversation, in characters."""
+    """Where one answer that is learnt stands in a rendered conversation, in characters.
+
+    The token that ends the turn is the next one after `answer_end`.
+    """
 
     start: int
     """Where the model begins to speak."""
     answer_end: int
     """Where its words end."""
-    end: int
-    """Where the template's text for the turn ends."""
     is_closed: bool = True
     """Whether the text itself holds the token that ends the turn."""
 
@@ -54,80 +56,209 @@ class Rendered:
     text: str
     turns: tuple[Turn, ...]
     prompts: tuple[tuple[int, int], ...]
-    """Start and end of each message of the system or user."""
+    """Start and end of the words of each message that is not learnt."""
 
 
 def render(record: Conversation, tokenizer: Tokenizer, place: str) -> Rendered:
     """Return the text of a conversation and the places of its turns.
 
     Raises:
-        DataError: the template fails on it, or changes what was said.
+        DataError: the template fails on it, or changes or leaves out what was said.
     """
     if tokenizer.chat_template is None:
         raise DataError(
             "The tokenizer has no chat template, so conversations cannot be written "
             "for it. Give the model one, or use a TextDataset."
         )
-    messages = record.messages
-    text = _apply(tokenizer, messages, place)
-    turns = []
-    prompts = []
-    cursor = 0
-    for index, message in enumerate(messages):
-        if message.role == "assistant":
-            turn = _turn(tokenizer, messages, index, text, place)
-            turns.append(turn)
-            cursor = turn.end
-            continue
-        start = text.find(message.content.strip(), cursor)
-        # Words that a template rewrites are its own: they count as template.
+    _check_learnt(record.messages, place)
+    return _Rendering(record, tokenizer, place).rendered()
+
+
+class _Rendering:
+    """One conversation on its way through the template."""
+
+    def __init__(self, record: Conversation, tokenizer: Tokenizer, place: str) -> None:
+        self._messages = record.messages
+        self._tools = list(record.tools)
+        self._written = _written(record.messages)
+        self._tokenizer = tokenizer
+        self._place = place
+        self._text = self._apply(len(record.messages))
+
+    def rendered(self) -> Rendered:
+        """Return the text, every word that is learnt found in it."""
+        turns: list[Turn] = []
+        # Every answer first: what is wrong with them is worse than with a prompt.
+        for index, message in enumerate(self._messages):
+            if message.learns:
+                calls = bool(message.tool_calls)
+                turns.append(self._calls(index) if calls else self._words(index))
+        self._check_tools()
+        return Rendered(self._text, tuple(turns), tuple(self._prompts(turns)))
+
+    def _prompts(self, turns: Sequence[Turn]) -> list[tuple[int, int]]:
+        spans: list[tuple[int, int]] = []
+        rest = iter(turns)
+        cursor = 0
+        for index, message in enumerate(self._messages):
+            if message.learns:
+                cursor = next(rest).answer_end
+                continue
+            span = _find(self._text, message, cursor)
+            if span is not None:
+                spans.append(span)
+                cursor = span[1]
+            # Thoughts may be taken out of an answer that nobody is to learn.
+            elif message.role != "assistant":
+                self._refuse(
+                    index,
+                    f"the chat template changes or leaves out the {message.role}'s "
+                    "words, or writes them in another order. Use a template that has "
+                    f"a place for messages of the {message.role}, or change the row",
+                )
+        return spans
+
+    def _words(self, index: int) -> Turn:
+        start = len(self._prompt(index))
+        words_start, words_end = self._spoken(index, start)
+        if self._text[start:words_start].strip():
+            self._refuse_words(index)
+        return Turn(start, words_end)
+
+    def _calls(self, index: int) -> Turn:
+        prompt = self._prompt(index)
+        done = self._apply(index + 1)
+        if not self._text.startswith(done):
+            self._refuse_rewriting(index)
+        # What closes calls is what closes words: their own text has no clear end.
+        closed = self._apply(index, {"role": "assistant", "content": PROBE})
+        closing = closed[closed.rfind(PROBE) + len(PROBE) :]
+        spoken = done[len(prompt) :]
+        if not all(call.name in spoken for call in self._messages[index].tool_calls):
+            self._refuse(
+                index,
+                "the chat template does not write tool calls. Use a template that "
+                "does ('chatml', 'llama3' or 'mistral', say)",
+            )
+        if self._messages[index].content.strip():
+            self._spoken(index, len(prompt))
+        if not closing.strip() or not spoken.endswith(closing):
+            self._refuse(
+                index,
+                "the chat template ends tool calls otherwise than words, so their end "
+                "cannot be told. Use a template that ends every turn alike",
+            )
+        return Turn(len(prompt), len(done) - len(closing))
+
+    def _prompt(self, index: int) -> str:
+        prompt = self._apply(index, ready=True)
+        if not self._text.startswith(prompt):
+            self._refuse_rewriting(index)
+        return prompt
+
+    def _spoken(self, index: int, start: int) -> tuple[int, int]:
+        said = self._messages[index].content
+        words = said if self._text.startswith(said, start) else said.strip()
+        found = self._text.find(words, start)
+        if found < 0 or self._text[start:found].strip():
+            self._refuse_words(index)
+        return found, found + len(words)
+
+    def _check_tools(self) -> None:
+        names = [str(tool.get("function", tool).get("name")) for tool in self._tools]
+        missing = [name for name in names if name not in self._text]
+        if missing:
+            raise DataError(
+                f"{self._place}: the chat template does not write the tool "
+                f"'{missing[0]}', so the model would not know of it. Use a template "
+                "with tools ('chatml', 'llama3' or 'mistral', say), or rows without."
+            )
+
+    def _apply(self, until: int, *more: Mapping[str, Any], ready: bool = False) -> str:
+        try:
+            return self._tokenizer.apply_chat_template(
+                [*self._written[:until], *more],
+                tools=self._tools or None,
+                tokenize=False,
+                add_generation_prompt=ready,
+            )
+        except (TemplateError, TypeError, ValueError) as error:
+            # Templates join what they expect; a turn of another kind does not fit.
+            raise DataError(
+                f"{self._place}: the chat template refuses this conversation: {error}"
+            ) from error
+
+    def _refuse_words(self, index: int) -> NoReturn:
+        self._refuse(
+            index,
+            "the chat template changes the assistant's words or puts others before "
+            "them. Use a template that writes answers as they are",
+        )
+
+    def _refuse_rewriting(self, index: int) -> NoReturn:
+        self._refuse(
+            index,
+            "the chat template writes this turn differently once others follow it, so "
+            "what the model would learn is not what it will be served. Use a template "
+            "that keeps earlier turns as they are, or rows that end with this turn",
+        )
+
+    def _refuse(self, index: int, why: str) -> NoReturn:
+        raise DataError(f"{self._place}, message {index + 1}: {why}.")
+
+
+PROBE = "zebra"
+"""Words that no end token is likely to hold."""
+
+
+def _check_learnt(messages: Sequence[Message], place: str) -> None:
+    for number, message in enumerate(messages, start=1):
+        if message.learns and message.role != "assistant":
+            raise DataError(
+                f"{place}, message {number} is to be learnt, but it is the "
+                f"{message.role}'s. Only the assistant's turns can be; to learn all of "
+                "a text, use a TextDataset."
+            )
+    if not any(message.learns for message in messages):
+        raise DataError(f"{place} has no turn that is learnt. Let one be, or drop it.")
+
+
+def _find(text: str, message: Message, cursor: int) -> tuple[int, int] | None:
+    words = message.content.strip()
+    forms = [words]
+    if message.role == "tool":
+        # Some templates write what a tool returned as JSON.
+        forms += [json.dumps(words, ensure_ascii=False)[1:-1], json.dumps(words)[1:-1]]
+    for form in forms:
+        start = text.find(form, cursor)
         if start >= 0:
-            cursor = start + len(message.content.strip())
-            prompts.append((start, cursor))
-    return Rendered(text, tuple(turns), tuple(prompts))
+            return start, start + len(form)
+    return None
 
 
-def _turn(
-    tokenizer: Tokenizer,
-    messages: Sequence[Message],
-    index: int,
-    text: str,
-    place: str,
-) -> Turn:
-    prompt = _apply(tokenizer, messages[:index], place, ready=True)
-    done = (
-        text
-        if index == len(messages) - 1
-        else _apply(tokenizer, messages[: index + 1], place)
-    )
-    if not (text.startswith(done) and done.startswith(prompt)):
-        raise DataError(
-            f"{place}, message {index + 1}: the chat template writes this turn "
-            "differently once others follow it, so what the model would learn is not "
-            "what it will be served. Use a template that keeps earlier turns as they "
-            "are, or rows that end with this turn."
-        )
-    said = messages[index].content
-    words = said if text.startswith(said, len(prompt)) else said.strip()
-    start = text.find(words, len(prompt), len(done))
-    if start < 0 or text[len(prompt) : start].strip():
-        raise DataError(
-            f"{place}, message {index + 1}: the chat template changes the assistant's "
-            "words or puts others before them. Use a template that writes answers as "
-            "they are."
-        )
-    return Turn(len(prompt), start + len(words), len(done))
-
-
-def _apply(
-    tokenizer: Tokenizer, messages: Sequence[Message], place: str, ready: bool = False
-) -> str:
-    conversation = [{"role": turn.role, "content": turn.content} for turn in messages]
-    try:
-        return tokenizer.apply_chat_template(
-            conversation, tokenize=False, add_generation_prompt=ready
-        )
-    except TemplateError as error:
-        raise DataError(
-            f"{place}: the chat template refuses this conversation: {error}"
-        ) from error
+def _written(messages: Sequence[Message]) -> list[dict[str, Any]]:
+    """Return the messages in OpenAI's form, calls numbered in their order."""
+    written: list[dict[str, Any]] = []
+    names: dict[str, str] = {}
+    answered = 0
+    for message in messages:
+        turn: dict[str, Any] = {"role": message.role, "content": message.content}
+        if message.tool_calls:
+            turn["tool_calls"] = [
+                {
+                    # Nine characters, as Mistral's templates want them.
+                    "id": f"call{len(names) + number:05d}",
+                    "type": "function",
+                    "function": {"name": call.name, "arguments": dict(call.arguments)},
+                }
+                for number, call in enumerate(message.tool_calls)
+            ]
+            names |= {
+                call["id"]: call["function"]["name"] for call in turn["tool_calls"]
+            }
+        if message.role == "tool":
+            turn["tool_call_id"] = f"call{answered:05d}"
+            turn["name"] = names.get(turn["tool_call_id"], "")
+            answered += 1
+        written.append(turn)
+    return written

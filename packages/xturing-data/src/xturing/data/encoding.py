@@ -5,22 +5,21 @@ plain text, every token and the end token. The ids before each answer are those 
 tokenizer gives for the prompt alone, as they will be when the model is served.
 """
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from itertools import islice
 
 from xturing.core.errors import DataError
 from xturing.data.chat import Rendered, Tokenizer, Turn, render
 from xturing.data.datasets import BaseDataset
 from xturing.data.examples import Example
-from xturing.data.ledger import Ledger, book
-from xturing.data.lines import Line, end_tokens, tokenize
-from xturing.data.records import Conversation, Document, Record
-
-LengthPolicy = Literal["error", "drop"]
+from xturing.data.ledger import Book, Ledger
+from xturing.data.lengths import LengthPolicy, fit, headed
+from xturing.data.lines import Line, Reader
+from xturing.data.records import Conversation, Document, Message, Placed
 
 ROWS_AT_ONCE = 256
-OFFENDERS_SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -40,81 +39,100 @@ def encode(
 ) -> Encoded:
     """Return the rows as examples of at most `max_length` tokens.
 
-    Rows that are longer are refused (`error`) or left out and booked (`drop`). None is
-    ever cut.
+    Rows that are longer are refused (`error`), left out (`drop`), cut at their end
+    (`truncate`), cut in the middle of their prompt (`keep-answer`) or, if they are
+    plain texts, divided (`split`); the ledger has what became of each.
 
     Raises:
         DataError: a row is too long, or the chat template does not fit it.
     """
-    if not tokenizer.is_fast:
-        raise DataError(
-            f"{type(tokenizer).__name__} does not tell where in the text its tokens "
-            "stand. Load the model with its fast tokenizer (tokenizer.json)."
-        )
-    kept: list[Example] = []
-    long: list[Example] = []
-    for example in _examples(dataset, tokenizer):
-        (kept if len(example) <= max_length else long).append(example)
-    if long and length_policy == "error":
-        raise DataError(_too_long(dataset, long, max_length))
+    book = Book()
+    encoded = encode_records(dataset.records(), tokenizer)
+    kept = tuple(fit(encoded, max_length, length_policy, book))
+    ledger = book.ledger()
     if not kept:
-        longest = max(len(example) for example in long)
         raise DataError(
-            f"All {len(long)} rows of {dataset.origin} have more than {max_length} "
-            f"tokens, so none is left to learn from. Set max_length to {longest}."
+            f"All {len(dataset)} rows of {dataset.origin} have more than {max_length} "
+            f"tokens ({ledger.dropped / max(len(dataset), 1):.0f} on average), so none "
+            "is left to learn from. Set max_length higher."
         )
-    return Encoded(tuple(kept), book(kept, long, dataset.place))
+    return Encoded(kept, ledger)
 
 
-def _too_long(dataset: BaseDataset, long: Sequence[Example], limit: int) -> str:
-    worst = sorted(long, key=len, reverse=True)
-    shown = "; ".join(
-        f"{dataset.place(example.row)} has {len(example)}"
-        for example in worst[:OFFENDERS_SHOWN]
-    )
-    more = len(long) - OFFENDERS_SHOWN
-    return (
-        f"{len(long)} of {len(dataset)} rows have more than max_length={limit} tokens: "
-        f"{shown}{f'; and {more} more' if more > 0 else ''}. Cutting them would lose "
-        f"the end of their answers. Set max_length={len(worst[0])} to keep them, or "
-        "length_policy=drop to leave them out."
-    )
+def encode_records(
+    records: Iterable[Placed], tokenizer: Tokenizer
+) -> Iterator[Example]:
+    """Yield each conversation or text as an example, of whatever length.
+
+    Only some hundred rows are in memory at once; `lengths.fit` takes what is yielded.
+
+    Raises:
+        DataError: a record is of another kind, or the chat template does not fit it.
+    """
+    reader = Reader(tokenizer)
+    marks = _marks(tokenizer)
+    rows = iter(records)
+    first = 0
+    while chunk := list(islice(rows, ROWS_AT_ONCE)):
+        yield from _encoded(chunk, first, reader, marks)
+        first += len(chunk)
 
 
-def _examples(dataset: BaseDataset, tokenizer: Tokenizer) -> Iterator[Example]:
-    is_text = dataset.shape.kind == "text"
-    ends = end_tokens(tokenizer)
-    for first in range(0, len(dataset), ROWS_AT_ONCE):
-        rows = range(first, min(first + ROWS_AT_ONCE, len(dataset)))
-        written = [
-            _written(dataset.record(row), tokenizer, dataset.place(row)) for row in rows
-        ]
-        texts = [text for rendered in written for text in _texts(rendered)]
-        tokens = iter(tokenize(tokenizer, texts, special=is_text))
-        for row, rendered in zip(rows, written, strict=True):
-            whole, *prompts = (next(tokens) for _ in _texts(rendered))
-            line = Line(rendered, tokenizer, ends, dataset.place(row))
-            for turn, prompt in zip(rendered.turns, prompts, strict=True):
-                # What a tokenizer puts before a text is to be seen on a text only.
-                line.read(prompt if turn.start else whole, until=turn.start)
-                line.learn(turn, whole)
-            line.read(whole, until=len(rendered.text))
-            yield line.example(row)
+def _encoded(
+    chunk: Sequence[Placed], first: int, reader: Reader, marks: re.Pattern[str]
+) -> Iterator[Example]:
+    written = [_written(row, reader.tokenizer) for row in chunk]
+    wholes = reader.tokenize([rendered.text for rendered in written])
+    lines = [
+        Line(rendered, whole, reader, row.place)
+        for rendered, whole, row in zip(written, wholes, chunk, strict=True)
+    ]
+    tails = reader.tails([tail for line in lines for tail in line.tails()])
+    for number, (row, line) in enumerate(zip(chunk, lines, strict=True), start=first):
+        ids, parts = line.written(tails)
+        yield Example(
+            ids,
+            headed(parts),
+            number,
+            row.place,
+            is_divisible=isinstance(row.record, Document) and not row.record.prompt,
+            is_marked=any(marks.search(words) for words in _words(row)),
+        )
 
 
-def _written(record: Record, tokenizer: Tokenizer, place: str) -> Rendered:
+def _written(row: Placed, tokenizer: Tokenizer) -> Rendered:
+    record = row.record
     if isinstance(record, Conversation):
-        return render(record, tokenizer, place)
+        return render(record, tokenizer, row.place)
     if not isinstance(record, Document):
         raise DataError(
-            f"{place} is a {type(record).__name__.lower()}, which is no example to "
-            "learn word by word. Give conversations or texts."
+            f"{row.place} is a {type(record).__name__.lower()}, which is no single "
+            "text. Use encode_pairs for preferences, encode_judgements for judgements."
         )
     text = record.prompt + record.text
     start = len(record.prompt)
-    turn = Turn(start, len(text), len(text), is_closed=False)
-    return Rendered(text, (turn,), ((0, start),))
+    return Rendered(text, (Turn(start, len(text), is_closed=False),), ((0, start),))
 
 
-def _texts(rendered: Rendered) -> tuple[str, ...]:
-    return (rendered.text, *(rendered.text[: turn.start] for turn in rendered.turns))
+def _words(row: Placed) -> Iterator[str]:
+    if isinstance(row.record, Document):
+        yield from (row.record.prompt, row.record.text)
+    elif isinstance(row.record, Conversation):
+        for message in row.record.messages:
+            yield from _said(message)
+
+
+def _said(message: Message) -> Iterator[str]:
+    yield message.content
+    for call in message.tool_calls:
+        yield str(dict(call.arguments))
+
+
+def _marks(tokenizer: Tokenizer) -> re.Pattern[str]:
+    """Return a pattern that finds the tokenizer's special tokens in words."""
+    special = [
+        re.escape(added.content)
+        for added in tokenizer.added_tokens_decoder.values()
+        if added.special
+    ]
+    return re.compile("|".join(special) or "(?!)")

@@ -35,6 +35,12 @@ class Example:
     parts: NDArray[np.uint8]
     row: int
     """Index of the row in its dataset."""
+    place: str = ""
+    """Where the row came from."""
+    is_divisible: bool = False
+    """Whether it is a plain text, of which every part can be learnt by itself."""
+    is_marked: bool = False
+    """Whether its words hold what the tokenizer reads as a special token."""
 
     def __post_init__(self) -> None:
         if self.ids.shape != self.parts.shape:
@@ -50,6 +56,12 @@ class Example:
         """The id to learn at each position, in line with `ids`, or `IGNORE`."""
         learnt = self.parts >= Part.ANSWER
         return np.where(learnt, self.ids, np.int32(IGNORE))
+
+    @property
+    def first_learnt(self) -> int:
+        """Index of the first token that is learnt, or the length if none is."""
+        learnt = self.parts >= Part.ANSWER
+        return int(learnt.argmax()) if learnt.any() else len(self)
 
     @property
     def supervised(self) -> int:

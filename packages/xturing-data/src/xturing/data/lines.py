@@ -4,17 +4,28 @@ The ids before an answer are those of the prompt tokenized alone; the answer's a
 that it has in the whole text. Most often these are the same tokens. Where they are not
 (a line feed that melts into the next word, say), the prompt wins, because it is what
 the model will be given when it is served.
+
+A prompt is not tokenized anew from its start. Tokenizers cut a text at their added
+tokens before they look at anything else, so its ids are those of the whole text up to
+the last added token in it, and only what comes from there on can differ. That tail is
+mostly the same in all rows (the mark of the assistant's turn), and then looked up.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
 
 from xturing.core.errors import DataError
 from xturing.data.chat import Rendered, Tokenizer, Turn
-from xturing.data.examples import Example, Part
+from xturing.data.examples import Part
+
+TAILS_KEPT = 1024
+"""Most tails that are remembered."""
+LONGEST_TAIL = 200
+"""Characters of the longest tail that is worth remembering."""
 
 
 @dataclass(frozen=True)
@@ -25,118 +36,247 @@ class Tokens:
     starts: NDArray[np.int32]
     ends: NDArray[np.int32]
 
-    def where(self, mask: NDArray[np.bool_]) -> "Tokens":
-        """Return the tokens that the mask picks."""
-        return Tokens(self.ids[mask], self.starts[mask], self.ends[mask])
+    def __getitem__(self, part: slice) -> "Tokens":
+        return Tokens(self.ids[part], self.starts[part], self.ends[part])
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def moved(self, characters: int) -> "Tokens":
+        """Return the tokens as they stand that much further on in a text."""
+        return Tokens(self.ids, self.starts + characters, self.ends + characters)
+
+    def token_at(self, character: int) -> int:
+        """Return the index of the first token that starts there or after it."""
+        return int(self.starts.searchsorted(character))
 
 
-def tokenize(
-    tokenizer: Tokenizer, texts: Sequence[str], *, special: bool
-) -> list[Tokens]:
-    """Return the tokens of each text; with `special`, those the tokenizer adds too."""
-    encoding = tokenizer(
-        list(texts),
-        add_special_tokens=special,
-        return_offsets_mapping=True,
-        return_attention_mask=False,
-    )
-    tokens = []
-    for ids, offsets in zip(
-        encoding["input_ids"], encoding["offset_mapping"], strict=True
-    ):
-        spans = np.array(offsets, dtype=np.int32).reshape(-1, 2)
-        tokens.append(Tokens(np.array(ids, dtype=np.int32), spans[:, 0], spans[:, 1]))
-    return tokens
+class Reader:
+    """A tokenizer, and what was found out about it."""
 
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        if not tokenizer.is_fast:
+            raise DataError(
+                f"{type(tokenizer).__name__} does not tell where in the text its "
+                "tokens stand. Load the model with its fast tokenizer (tokenizer.json)."
+            )
+        self.tokenizer = tokenizer
+        added = tokenizer.added_tokens_decoder
+        self._can_end = _lookup({*added, tokenizer.eos_token_id} - {None})
+        self._cuts = _lookup(
+            {
+                token
+                for token, added_token in added.items()
+                if not (
+                    added_token.normalized
+                    or added_token.lstrip
+                    or added_token.rstrip
+                    or added_token.single_word
+                )
+            }
+        )
+        self._tails: dict[str, Tokens] = {}
+        self.leads = self._leads()
 
-class Line:
-    """A row's tokens, from left to right.
+    def tokenize(self, texts: Sequence[str]) -> list[Tokens]:
+        """Return the tokens of each text, without those a tokenizer puts around it."""
+        if not texts:
+            return []
+        encoding = self.tokenizer(
+            list(texts),
+            add_special_tokens=False,
+            return_offsets_mapping=True,
+            return_attention_mask=False,
+        )
+        tokens = []
+        for ids, offsets in zip(
+            encoding["input_ids"], encoding["offset_mapping"], strict=True
+        ):
+            flat = np.fromiter(
+                chain.from_iterable(offsets), dtype=np.int32, count=2 * len(ids)
+            )
+            tokens.append(Tokens(np.array(ids, dtype=np.int32), flat[::2], flat[1::2]))
+        return tokens
 
-    `ends` are the ids that can end a turn, see `end_tokens`.
-    """
+    def tails(self, texts: Sequence[str]) -> dict[str, Tokens]:
+        """Return the tokens of each text, those that were asked for before at once."""
+        new = [text for text in dict.fromkeys(texts) if text not in self._tails]
+        found = dict(zip(new, self.tokenize(new), strict=True))
+        if len(self._tails) > TAILS_KEPT:
+            self._tails.clear()
+        known = found | {text: self._tails[text] for text in texts if text not in found}
+        self._tails |= {t: found[t] for t in new if len(t) <= LONGEST_TAIL}
+        return known
 
-    def __init__(
-        self, rendered: Rendered, tokenizer: Tokenizer, ends: list[int], place: str
-    ) -> None:
-        self._rendered = rendered
-        self._tokenizer = tokenizer
-        self._ends = ends
-        self._place = place
-        self._cursor = 0
-        self._ids: list[NDArray[np.int32]] = []
-        self._parts: list[NDArray[np.uint8]] = []
+    def cuts(self, tokens: Tokens) -> NDArray[np.intp]:
+        """Return where the tokens stand at which every text is cut in two."""
+        return _where(self._cuts, tokens.ids)
 
-    def read(self, tokens: Tokens, until: int) -> None:
-        """Add the tokens from the cursor to a character, none of them learnt."""
-        # Tokens that the tokenizer adds by itself stand for no characters. Those before
-        # a text belong to it; one after a prompt would end it too early.
-        has_width = tokens.ends > tokens.starts
-        leads = ~np.logical_or.accumulate(has_width) & (not self._ids)
-        here = (tokens.starts >= self._cursor) & (tokens.starts < until)
-        tokens = tokens.where(leads | (has_width & here))
-        parts = np.full(len(tokens.ids), Part.TEMPLATE, dtype=np.uint8)
-        for start, end in self._rendered.prompts:
-            parts[(tokens.starts < end) & (tokens.ends > start)] = Part.PROMPT
-        self._add(tokens.ids, parts)
+    def can_end(self, tokens: Tokens) -> NDArray[np.intp]:
+        """Return where those stand that can end a turn: they never stand for words."""
+        return _where(self._can_end, tokens.ids)
 
-    def learn(self, turn: Turn, whole: Tokens) -> None:
-        """Add a turn's tokens up to the one that ends it, all of them learnt.
+    def end_of_text(self) -> int:
+        """Return the id that ends a text.
 
         Raises:
-            DataError: nothing ends the turn.
+            DataError: the tokenizer has none.
         """
-        speech = self._speech(turn, whole)
-        parts = np.where(speech.starts < turn.answer_end, Part.ANSWER, Part.END)
-        parts = parts.astype(np.uint8)
-        if not turn.is_closed:
-            end = np.array([self._end_of_text()], dtype=np.int32)
-            self._add(speech.ids, parts)
-            self._add(end, np.array([Part.END], dtype=np.uint8))
-            self._cursor = turn.end
-            return
-        can_end = np.isin(speech.ids, self._ends)
-        ending = np.flatnonzero(can_end & (parts == Part.END))
-        if not len(ending):
-            raise DataError(
-                f"{self._place}: the chat template writes no token after the "
-                "assistant's words that ends the turn, so the model would never learn "
-                "to stop. Use a template that ends them with the end-of-text token."
-            )
-        last = int(ending[0])
-        self._add(speech.ids[: last + 1], parts[: last + 1])
-        self._cursor = int(speech.ends[last])
-
-    def example(self, row: int) -> Example:
-        """Return the row."""
-        ids = np.concatenate(self._ids)
-        parts = np.concatenate(self._parts)
-        # Nothing precedes the first token, so it cannot be learnt.
-        parts[0] = min(parts[0], Part.PROMPT)
-        return Example(ids, parts, row)
-
-    def _speech(self, turn: Turn, whole: Tokens) -> Tokens:
-        if not ((whole.starts < turn.start) & (turn.start < whole.ends)).any():
-            inside = (whole.starts >= turn.start) & (whole.ends <= turn.end)
-            return whole.where(inside & (whole.ends > whole.starts))
-        # A token that is half prompt cannot follow the prompt's own ids.
-        said = self._rendered.text[turn.start : turn.end]
-        alone = tokenize(self._tokenizer, [said], special=False)[0]
-        return Tokens(alone.ids, alone.starts + turn.start, alone.ends + turn.start)
-
-    def _end_of_text(self) -> int:
-        if self._tokenizer.eos_token_id is None:
+        if self.tokenizer.eos_token_id is None:
             raise DataError(
                 "The tokenizer has no end-of-text token, so a text's end cannot be "
                 "learnt. Set its eos_token."
             )
-        return self._tokenizer.eos_token_id
+        return self.tokenizer.eos_token_id
 
-    def _add(self, ids: NDArray[np.int32], parts: NDArray[np.uint8]) -> None:
-        self._ids.append(ids)
-        self._parts.append(parts)
+    def _leads(self) -> NDArray[np.int32]:
+        bare = self.tokenizer("x", add_special_tokens=False)["input_ids"]
+        dressed = self.tokenizer("x", add_special_tokens=True)["input_ids"]
+        count = next(
+            index
+            for index in range(len(dressed) + 1)
+            if dressed[index : index + len(bare)] == bare
+        )
+        return np.array(dressed[:count], dtype=np.int32)
 
 
-def end_tokens(tokenizer: Tokenizer) -> list[int]:
-    """Return the ids that can end a turn: those that never stand for words."""
-    ends = set(tokenizer.added_tokens_decoder)
-    return sorted(ends | ({tokenizer.eos_token_id} - {None}))
+@dataclass(frozen=True)
+class _Seam:
+    """Where the tokens of a prompt meet those of the answer that follows it."""
+
+    tail_from: int
+    """Index of the token from which on the prompt alone may have other tokens."""
+    answer_from: int
+    """Index of the answer's first token."""
+
+
+class Line:
+    """A row's tokens on their way to ids and parts."""
+
+    def __init__(
+        self, rendered: Rendered, whole: Tokens, reader: Reader, place: str
+    ) -> None:
+        self._rendered = rendered
+        self._tokens = whole
+        self._reader = reader
+        self._place = place
+        self._cuts = reader.cuts(whole)
+
+    def tails(self) -> list[str]:
+        """Return the ends of the prompts, of which the tokens must be known."""
+        return [self._tail(turn, self._seam(turn)) for turn in self._rendered.turns]
+
+    def written(
+        self, tails: dict[str, Tokens]
+    ) -> tuple[NDArray[np.int32], NDArray[np.uint8]]:
+        """Return the ids and parts.
+
+        Raises:
+            DataError: nothing ends a turn.
+        """
+        cursor = 0
+        parts = []
+        for turn in self._rendered.turns:
+            seam = self._seam(turn)
+            tail = tails[self._tail(turn, seam)]
+            if not np.array_equal(
+                tail.ids, self._tokens.ids[seam.tail_from : seam.answer_from]
+            ):
+                self._splice(turn, seam, tail, cursor)
+            start = self._tokens.token_at(turn.start)
+            words_end = self._tokens.token_at(turn.answer_end)
+            cursor = self._end(turn, words_end)
+            parts.append((start, words_end, cursor))
+        return self._labelled(parts)
+
+    def _seam(self, turn: Turn) -> _Seam:
+        answer_from = self._tokens.token_at(turn.start)
+        before = int(self._cuts.searchsorted(answer_from))
+        tail_from = int(self._cuts[before - 1]) if before else 0
+        return _Seam(tail_from, answer_from)
+
+    def _tail(self, turn: Turn, seam: _Seam) -> str:
+        first = int(self._tokens.starts[seam.tail_from]) if seam.tail_from else 0
+        return self._rendered.text[first : turn.start]
+
+    def _splice(self, turn: Turn, seam: _Seam, tail: Tokens, cursor: int) -> None:
+        """Put the prompt's own tokens in, from `cursor` on."""
+        tokens, text = self._tokens, self._rendered.text
+        tail = tail.moved(turn.start - len(self._tail(turn, seam)))
+        head = tokens[: max(seam.tail_from, cursor)]
+        if cursor > seam.tail_from:
+            tail = tail[tail.token_at(int(tokens.ends[cursor - 1])) :]
+        rest = tokens[seam.answer_from :]
+        if seam.answer_from and tokens.ends[seam.answer_from - 1] > turn.start:
+            # A token that is half prompt cannot follow the prompt's own ids.
+            after = int(self._cuts.searchsorted(seam.answer_from))
+            until = int(self._cuts[after]) if after < len(self._cuts) else len(tokens)
+            last = int(tokens.starts[until]) if until < len(tokens) else len(text)
+            said = self._reader.tokenize([text[turn.start : last]])[0]
+            rest = _joined(said.moved(turn.start), tokens[until:])
+        self._tokens = _joined(head, tail, rest)
+        self._cuts = self._reader.cuts(self._tokens)
+
+    def _end(self, turn: Turn, words_end: int) -> int:
+        """Return the index after the token that ends the turn."""
+        if not turn.is_closed:
+            return len(self._tokens)
+        ends = self._reader.can_end(self._tokens)
+        later = int(ends.searchsorted(words_end))
+        if later < len(ends):
+            end = int(ends[later])
+            first = int(self._tokens.starts[end])
+            if not self._rendered.text[turn.answer_end : first].strip():
+                return end + 1
+        raise DataError(
+            f"{self._place}: the chat template writes no token after the assistant's "
+            "words that ends the turn, so the model would never learn to stop. Use a "
+            "template that ends them with the end-of-text token, or add its end token "
+            "to the tokenizer's special tokens."
+        )
+
+    def _labelled(
+        self, answers: Sequence[tuple[int, int, int]]
+    ) -> tuple[NDArray[np.int32], NDArray[np.uint8]]:
+        tokens = self._tokens
+        parts = np.zeros(len(tokens), dtype=np.uint8)
+        for start, end in self._rendered.prompts:
+            first = int(tokens.ends.searchsorted(start, side="right"))
+            parts[first : tokens.token_at(end)] = Part.PROMPT
+        for start, words_end, end in answers:
+            parts[start:words_end] = Part.ANSWER
+            parts[words_end:end] = Part.END
+        if self._rendered.turns[-1].is_closed:
+            return tokens.ids, parts
+        return self._as_text(parts)
+
+    def _as_text(
+        self, parts: NDArray[np.uint8]
+    ) -> tuple[NDArray[np.int32], NDArray[np.uint8]]:
+        ids, leads = self._tokens.ids, self._reader.leads
+        # A text that already begins with what the tokenizer would add needs no second.
+        if np.array_equal(ids[: len(leads)], leads):
+            leads = leads[:0]
+        end = np.array([self._reader.end_of_text()], dtype=np.int32)
+        front = np.zeros(len(leads), dtype=np.uint8)
+        back = np.array([Part.END], dtype=np.uint8)
+        return np.concatenate([leads, ids, end]), np.concatenate([front, parts, back])
+
+
+def _joined(*parts: Tokens) -> Tokens:
+    return Tokens(
+        np.concatenate([part.ids for part in parts]),
+        np.concatenate([part.starts for part in parts]),
+        np.concatenate([part.ends for part in parts]),
+    )
+
+
+def _lookup(ids: set[int]) -> NDArray[np.bool_]:
+    table = np.zeros(max(ids, default=0) + 2, dtype=np.bool_)
+    table[list(ids)] = True
+    return table
+
+
+def _where(table: NDArray[np.bool_], ids: NDArray[np.int32]) -> NDArray[np.intp]:
+    # Ids beyond the table share its last entry, which is of no token.
+    return np.flatnonzero(table[np.minimum(ids, len(table) - 1)])

@@ -26,9 +26,6 @@ def placed(rows: Rows) -> Iterator[Placed]:
     """Yield the records with their places, in order."""
     if isinstance(rows, Recorded):
         yield from rows.records()
-    elif isinstance(rows, BaseDataset):
-        for index in range(len(rows)):
-            yield Placed(rows.record(index), rows.place(index))
     else:
         yield from rows
 
