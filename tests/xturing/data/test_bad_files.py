@@ -62,7 +62,10 @@ BAD_FILES = {
     "cut_letter.jsonl": (GOOD + b'{"text": "\xf0\x9f', "line 2.*byte 24 .* is 0xf0"),
     "utf16_without_mark.jsonl": (GOOD.decode().encode("utf-16-le"), "needs its byte o"),
     "utf32.jsonl": (GOOD.decode().encode("utf-32"), "byte 2 of the file is zero"),
-    "odd_utf16.jsonl": (b"\xff\xfe{\0\n\0a", "line 2.*byte 6"),
+    "odd_utf16.jsonl": (
+        b"\xff\xfe" + GOOD.decode().encode("utf-16-le") + b"a",
+        "line 2.*byte 30",
+    ),
     "empty.json": (b"", "holds no rows"),
     "empty.jsonl": (b"", "holds no rows"),
     "empty.csv": (b"", "holds no rows"),
