@@ -299,6 +299,32 @@ def test_what_markup_refers_to_is_neither_read_nor_fetched(tmp_path, monkeypatch
     assert "SECRET" not in "".join(document.text for document in read.documents)
 
 
+SLOW = {
+    "a tag that never ends": ("a.html", b"<a " * 20_000),
+    "a comment that never ends": ("a.html", b"<!--" * 20_000),
+    "tags in tags": ("a.html", b"<div>" * 20_000),
+    "groups in groups": ("a.rtf", rb"{\rtf1" + rb"{\pict " * 20_000),
+    "mails in mails": (
+        "a.eml",
+        b"Subject: x\nContent-Type: multipart/mixed; boundary=a\n\n--a\n" * 20_000,
+    ),
+    "brackets in brackets": ("a.eml", b"From: " + b"(" * 20_000),
+}
+
+
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize(("name", "content"), SLOW.values(), ids=SLOW)
+def test_a_small_file_does_not_take_long(name, content, tmp_path):
+    (tmp_path / name).write_bytes(content)
+    assert_read_or_named(tmp_path / name)
+
+
+def test_words_deep_inside_a_page_are_found():
+    assert html_text("<div>" * 5000 + "deep" + "</div>" * 5000 + "<p>on") == (
+        "deep\n\non"
+    )
+
+
 def test_the_order_is_that_of_the_names(tmp_path):
     names = ["b.txt", "a/z.txt", "a/b/c.txt", "c.txt", "B.txt"]
     random.Random(0).shuffle(names)

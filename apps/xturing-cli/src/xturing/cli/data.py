@@ -1,5 +1,7 @@
 """`xturing data`: what is in rows, what is wrong with them, and what is learnt."""
 
+from bisect import bisect_right
+from collections import Counter
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_args
@@ -208,17 +210,18 @@ def _characters(record: Any) -> int:
 
 
 def _show_lengths(title: str, lengths: list[int]) -> None:
-    import numpy as np
-
     render.heading(title)
-    counts, edges = np.histogram(lengths, bins=_edges(min(lengths), max(lengths)))
-    names = [f"{int(edge):,}" for edge in edges[:-1]]
-    render.histogram(list(zip(names, counts.tolist(), strict=True)))
-    half, most, nearly_all = np.percentile(lengths, (50, 90, 99)).round().astype(int)
+    edges = _edges(min(lengths), max(lengths))
+    counts = Counter(bisect_right(edges, length) - 1 for length in lengths)
+    render.histogram([(f"{edge:,}", counts[i]) for i, edge in enumerate(edges[:-1])])
+    ordered = sorted(lengths)
+    half, most, nearly_all = (
+        ordered[-(-len(ordered) * percent // 100) - 1] for percent in (50, 90, 99)
+    )
     render.say()
     render.say(
         f"Half have at most {half:,}, 9 of 10 at most {most:,}, 99 of 100 at most "
-        f"{nearly_all:,}, the longest {max(lengths):,}; together {sum(lengths):,}"
+        f"{nearly_all:,}, the longest {ordered[-1]:,}; together {sum(lengths):,}"
     )
 
 

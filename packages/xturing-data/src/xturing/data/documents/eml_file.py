@@ -9,11 +9,16 @@ from xturing.data.documents import TextPart, UnreadableError
 from xturing.data.documents.html_file import html_text
 
 HEADERS = ("Subject", "From", "To", "Date")
+MOST_NESTED = 500
+"""Parts with parts in a mail: the time to read them grows with their square."""
 
 
 def read(path: Path) -> Iterator[TextPart]:
     """Yield the message as one part."""
-    mail = message_from_bytes(path.read_bytes(), policy=policy.default)
+    data = path.read_bytes()
+    if data.lower().count(b"boundary=") > MOST_NESTED:
+        raise UnreadableError(f"has more than {MOST_NESTED} parts with parts in them")
+    mail = message_from_bytes(data, policy=policy.default)
     if not any(header in mail for header in HEADERS):
         raise UnreadableError("has none of a mail's headers (Subject, From, To, Date)")
     lines = [f"{name}: {mail[name]}" for name in ("Subject", "Date") if mail[name]]

@@ -3,9 +3,10 @@
 import codecs
 import re
 from collections.abc import Iterator
-from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
+from xturing.core.extras import require
 from xturing.data.documents import TextPart
 from xturing.data.documents.tables import table_text
 from xturing.data.documents.text_file import decode
@@ -44,17 +45,21 @@ def decode_html(data: bytes) -> str:
 
 def html_text(markup: str) -> str:
     """Return what a page says."""
-    page = _Page()
-    page.feed(markup)
-    page.close()
-    return page.text()
+    if not markup.strip():
+        return ""
+    etree = require("lxml.etree", package="xturing-data", extra="documents")
+    # The standard library's parser takes hours for some small files.
+    parser = etree.HTMLParser(
+        target=_Page(), encoding="utf-8", no_network=True, huge_tree=True
+    )
+    parser.feed(markup.encode("utf-8", "replace"))
+    return parser.close()
 
 
-class _Page(HTMLParser):
-    """The text of a page, gathered while its tags go by."""
+class _Page:
+    """The text of a page, gathered while a parser of lxml tells what it finds."""
 
     def __init__(self) -> None:
-        super().__init__()
         self._done: list[str] = []
         self._line: list[str] = []
         self._mark = ""
@@ -65,16 +70,7 @@ class _Page(HTMLParser):
         self._is_title = False
         self._is_verbatim = False
 
-    def text(self) -> str:
-        """Return what was gathered."""
-        self._end_row()
-        self._end_line()
-        title = " ".join("".join(self._title).split())
-        if title and not self._has_heading:
-            self._done.insert(0, f"# {title}\n")
-        return re.sub(r"\n{3,}", "\n\n", "\n".join(self._done)).strip()
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+    def start(self, tag: str, attributes: Any) -> None:
         """Begin what the tag stands for."""
         if tag in DROPPED:
             self._dropping.append(tag)
@@ -91,7 +87,7 @@ class _Page(HTMLParser):
             if tag == "tr":
                 self._cells = []
 
-    def handle_endtag(self, tag: str) -> None:
+    def end(self, tag: str) -> None:
         """End what the tag stands for."""
         if tag in self._dropping:
             # An inner tag that was left open ends with the outer one.
@@ -105,7 +101,7 @@ class _Page(HTMLParser):
             self._has_heading = self._has_heading or tag == "h1"
             self._is_verbatim = self._is_verbatim and tag != "pre"
 
-    def handle_data(self, data: str) -> None:
+    def data(self, data: str) -> None:
         """Gather words."""
         if self._dropping:
             return
@@ -119,6 +115,15 @@ class _Page(HTMLParser):
                 self._line = [line]
         else:
             self._line.append(re.sub(r"\s+", " ", data))
+
+    def close(self) -> str:
+        """Return what was gathered."""
+        self._end_row()
+        self._end_line()
+        title = " ".join("".join(self._title).split())
+        if title and not self._has_heading:
+            self._done.insert(0, f"# {title}\n")
+        return re.sub(r"\n{3,}", "\n\n", "\n".join(self._done)).strip()
 
     def _break(self, tag: str) -> None:
         """End the line that a block's start or end cuts off."""
