@@ -1,5 +1,6 @@
 """What all tests share: tiny models, the real model, and real rows."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,12 @@ settings.register_profile("without a deadline", deadline=None)
 settings.load_profile("without a deadline")
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
+
+
+def pytest_configure() -> None:
+    # The processes that pytest starts, and those that they start, take a thread each:
+    # together they have all the cores.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture(scope="session")

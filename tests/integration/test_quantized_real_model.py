@@ -66,7 +66,7 @@ def test_a_model_quantized_while_loading_is_the_one_quantized_after(smollm2):
 def test_an_adapter_on_four_bits_learns_as_one_on_whole_weights(alpaca, tmp_path):
     losses = {}
     for name in ("smollm2_lora", "smollm2_lora_int4"):
-        losses[name] = tuned(name, open_dataset(alpaca, limit=24), tmp_path / name)
+        losses[name] = tuned(name, open_dataset(alpaca, limit=16), tmp_path / name)
     whole, four_bits = losses.values()
     assert four_bits == pytest.approx(whole, rel=0.03)
 
