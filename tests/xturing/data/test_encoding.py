@@ -249,3 +249,15 @@ def test_the_ledger_adds_up_to_every_token_of_the_text(pairs):
     assert ledger.supervised == sum(example.supervised for example in encoded.examples)
     assert ledger.end_of_turn == len(pairs)
     assert ledger.supervised + ledger.prompt + ledger.template == ledger.tokens
+
+
+def test_the_row_that_a_template_refuses_is_named_among_many():
+    picky = tiny.CHATML.replace(
+        "{% for",
+        "{% if 'odd' in messages[0].content %}{{ raise_exception('odd') }}{% endif %}"
+        "{% for",
+        1,
+    )
+    rows = [{"instruction": f"{n % 9} odd"[: n + 1], "target": "yes"} for n in range(9)]
+    with pytest.raises(DataError, match=r"row 5.* refuses .*odd"):
+        encode(InstructionDataset(rows), tiny.tokenizer(picky), max_length=LONG)

@@ -69,41 +69,81 @@ def encode_records(
     Raises:
         DataError: a record is of another kind, or the chat template does not fit it.
     """
-    reader = Reader(tokenizer)
     marks = _marks(tokenizer)
     rows = iter(records)
     first = 0
-    while chunk := list(islice(rows, ROWS_AT_ONCE)):
-        yield from _encoded(chunk, first, reader, marks)
-        first += len(chunk)
+    with Reader(tokenizer) as reader:
+        now: _Chunk | None = None
+        while chunk := list(islice(rows, ROWS_AT_ONCE)):
+            later = _Chunk(chunk, first, reader, marks)
+            # What can be is done while these rows are being tokenized.
+            if now is not None:
+                now.join()
+            later.begin()
+            if now is not None:
+                yield from now.examples()
+            now = later
+            first += len(chunk)
+        if now is not None:
+            now.join()
+            yield from now.examples()
 
 
-def _encoded(
-    chunk: Sequence[Placed], first: int, reader: Reader, marks: re.Pattern[str]
-) -> Iterator[Example]:
-    written = [_written(row, reader.tokenizer) for row in chunk]
-    wholes = reader.tokenize([rendered.text for rendered in written])
-    lines = [
-        Line(rendered, whole, reader, row.place)
-        for rendered, whole, row in zip(written, wholes, chunk, strict=True)
+class _Chunk:
+    """Some rows on their way to examples."""
+
+    def __init__(
+        self, rows: Sequence[Placed], first: int, reader: Reader, marks: re.Pattern[str]
+    ) -> None:
+        self._rows = rows
+        self._first = first
+        self._reader = reader
+        self._marks = marks
+        self._rendered = _rendered(rows, reader.tokenizer)
+
+    def begin(self) -> None:
+        """Let the texts be tokenized."""
+        texts = [rendered.text for rendered in self._rendered]
+        self._tokens = self._reader.begin(texts)
+
+    def join(self) -> None:
+        """Wait for the tokens, and for those of the prompts' ends."""
+        parts = zip(self._rendered, self._tokens.result(), self._rows, strict=True)
+        self._lines = [
+            Line(rendered, tokens, self._reader, row.place)
+            for rendered, tokens, row in parts
+        ]
+        tails = [tail for line in self._lines for tail in line.tails()]
+        self._tails = self._reader.tails(tails)
+
+    def examples(self) -> Iterator[Example]:
+        """Yield what the rows have become."""
+        pairs = zip(self._rows, self._lines, strict=True)
+        for number, (row, line) in enumerate(pairs, start=self._first):
+            ids, parts = line.written(self._tails)
+            yield Example(
+                ids,
+                headed(parts),
+                number,
+                row.place,
+                is_divisible=isinstance(row.record, Document) and not row.record.prompt,
+                is_marked=any(self._marks.search(words) for words in _words(row)),
+            )
+
+
+def _rendered(rows: Sequence[Placed], tokenizer: Tokenizer) -> list[Rendered]:
+    conversations = [
+        (row.record, row.place) for row in rows if isinstance(row.record, Conversation)
     ]
-    tails = reader.tails([tail for line in lines for tail in line.tails()])
-    for number, (row, line) in enumerate(zip(chunk, lines, strict=True), start=first):
-        ids, parts = line.written(tails)
-        yield Example(
-            ids,
-            headed(parts),
-            number,
-            row.place,
-            is_divisible=isinstance(row.record, Document) and not row.record.prompt,
-            is_marked=any(marks.search(words) for words in _words(row)),
-        )
+    rendered = iter(render(conversations, tokenizer))
+    return [
+        next(rendered) if isinstance(row.record, Conversation) else _as_text(row)
+        for row in rows
+    ]
 
 
-def _written(row: Placed, tokenizer: Tokenizer) -> Rendered:
+def _as_text(row: Placed) -> Rendered:
     record = row.record
-    if isinstance(record, Conversation):
-        return render(record, tokenizer, row.place)
     if not isinstance(record, Document):
         raise DataError(
             f"{row.place} is a {type(record).__name__.lower()}, which is no single "

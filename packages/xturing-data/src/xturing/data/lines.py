@@ -12,8 +12,10 @@ mostly the same in all rows (the mark of the assistant's turn), and then looked 
 """
 
 from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,31 +30,99 @@ LONGEST_TAIL = 200
 """Characters of the longest tail that is worth remembering."""
 
 
-@dataclass(frozen=True)
 class Tokens:
-    """A tokenized text: ids, and the characters where each starts and ends."""
+    """A tokenized text: ids, and the characters where each starts and ends.
 
-    ids: NDArray[np.int32]
-    starts: NDArray[np.int32]
-    ends: NDArray[np.int32]
+    A few characters are looked up in what the tokenizer returned; to copy all of them
+    takes longer than to tokenize a tenth of the text.
+    """
+
+    def __init__(
+        self,
+        ids: NDArray[np.int32],
+        spans: NDArray[np.int32] | None = None,
+        lookup: Any = None,
+    ) -> None:
+        self.ids = ids
+        self._spans = spans
+        self._lookup = lookup
+
+    @classmethod
+    def read(cls, encoding: Any) -> "Tokens":
+        """Return what is in an `Encoding` of the tokenizers library."""
+        return cls(np.array(encoding.ids, dtype=np.int32), lookup=encoding)
+
+    @classmethod
+    def joined(cls, *parts: "Tokens") -> "Tokens":
+        """Return tokens one after the other."""
+        return cls(
+            np.concatenate([part.ids for part in parts]),
+            np.concatenate([part.spans for part in parts]),
+        )
+
+    @property
+    def spans(self) -> NDArray[np.int32]:
+        """Where each token starts and ends, of shape (seq, 2)."""
+        if self._spans is None:
+            flat = chain.from_iterable(self._lookup.offsets)
+            spans = np.fromiter(flat, dtype=np.int32, count=2 * len(self))
+            self._spans = spans.reshape(-1, 2)
+        return self._spans
 
     def __getitem__(self, part: slice) -> "Tokens":
-        return Tokens(self.ids[part], self.starts[part], self.ends[part])
+        return Tokens(self.ids[part], self.spans[part])
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def moved(self, characters: int) -> "Tokens":
         """Return the tokens as they stand that much further on in a text."""
-        return Tokens(self.ids, self.starts + characters, self.ends + characters)
+        return Tokens(self.ids, self.spans + np.int32(characters))
+
+    def start(self, index: int) -> int:
+        """Return the character where a token starts."""
+        return self._span(index)[0]
+
+    def end(self, index: int) -> int:
+        """Return the character after a token's last."""
+        return self._span(index)[1]
 
     def token_at(self, character: int) -> int:
         """Return the index of the first token that starts there or after it."""
-        return int(self.starts.searchsorted(character))
+        found = self._covering(character)
+        if found is not None and self.start(found) == character:
+            return found
+        return int(self.spans[:, 0].searchsorted(character))
+
+    def token_over(self, character: int) -> int:
+        """Return the index of the first token that ends after that character."""
+        found = self._covering(character)
+        if found is not None:
+            return found
+        return int(self.spans[:, 1].searchsorted(character, side="right"))
+
+    def _span(self, index: int) -> tuple[int, int]:
+        if self._spans is None:
+            return self._lookup.token_to_chars(index)
+        return tuple(self._spans[index].tolist())
+
+    def _covering(self, character: int) -> int | None:
+        """Return the first token that a character is in, if the lookup tells."""
+        if self._spans is not None:
+            return None
+        found = self._lookup.char_to_token(character)
+        # One without characters may stand before it.
+        if found and self.start(found - 1) == character:
+            return None
+        return found
 
 
 class Reader:
-    """A tokenizer, and what was found out about it."""
+    """A tokenizer, and what was found out about it.
+
+    Tokenizing lets Python go on meanwhile, so it is done by a thread; by one alone,
+    because a tokenizer has a state.
+    """
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         if not tokenizer.is_fast:
@@ -61,6 +131,7 @@ class Reader:
                 "tokens stand. Load the model with its fast tokenizer (tokenizer.json)."
             )
         self.tokenizer = tokenizer
+        self._thread = ThreadPoolExecutor(max_workers=1)
         added = tokenizer.added_tokens_decoder
         self._can_end = _lookup({*added, tokenizer.eos_token_id} - {None})
         self._cuts = _lookup(
@@ -78,30 +149,32 @@ class Reader:
         self._tails: dict[str, Tokens] = {}
         self.leads = self._leads()
 
+    def __enter__(self) -> "Reader":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._thread.shutdown()
+
+    def begin(self, texts: Sequence[str]) -> "Future[list[Tokens]]":
+        """Begin to tokenize each text, without what a tokenizer puts around it."""
+        return self._thread.submit(self._read, list(texts))
+
     def tokenize(self, texts: Sequence[str]) -> list[Tokens]:
         """Return the tokens of each text, without those a tokenizer puts around it."""
+        return self.begin(texts).result()
+
+    def _read(self, texts: list[str]) -> list[Tokens]:
         if not texts:
             return []
         encoding = self.tokenizer(
-            list(texts),
-            add_special_tokens=False,
-            return_offsets_mapping=True,
-            return_attention_mask=False,
+            texts, add_special_tokens=False, return_attention_mask=False
         )
-        tokens = []
-        for ids, offsets in zip(
-            encoding["input_ids"], encoding["offset_mapping"], strict=True
-        ):
-            flat = np.fromiter(
-                chain.from_iterable(offsets), dtype=np.int32, count=2 * len(ids)
-            )
-            tokens.append(Tokens(np.array(ids, dtype=np.int32), flat[::2], flat[1::2]))
-        return tokens
+        return [Tokens.read(each) for each in encoding.encodings]
 
     def tails(self, texts: Sequence[str]) -> dict[str, Tokens]:
         """Return the tokens of each text, those that were asked for before at once."""
         new = [text for text in dict.fromkeys(texts) if text not in self._tails]
-        found = dict(zip(new, self.tokenize(new), strict=True))
+        found = dict(zip(new, self.tokenize(new), strict=True)) if new else {}
         if len(self._tails) > TAILS_KEPT:
             self._tails.clear()
         known = found | {text: self._tails[text] for text in texts if text not in found}
@@ -196,7 +269,7 @@ class Line:
         return _Seam(tail_from, answer_from)
 
     def _tail(self, turn: Turn, seam: _Seam) -> str:
-        first = int(self._tokens.starts[seam.tail_from]) if seam.tail_from else 0
+        first = self._tokens.start(seam.tail_from) if seam.tail_from else 0
         return self._rendered.text[first : turn.start]
 
     def _splice(self, turn: Turn, seam: _Seam, tail: Tokens, cursor: int) -> None:
@@ -205,16 +278,16 @@ class Line:
         tail = tail.moved(turn.start - len(self._tail(turn, seam)))
         head = tokens[: max(seam.tail_from, cursor)]
         if cursor > seam.tail_from:
-            tail = tail[tail.token_at(int(tokens.ends[cursor - 1])) :]
+            tail = tail[tail.token_at(tokens.end(cursor - 1)) :]
         rest = tokens[seam.answer_from :]
-        if seam.answer_from and tokens.ends[seam.answer_from - 1] > turn.start:
+        if seam.answer_from and tokens.end(seam.answer_from - 1) > turn.start:
             # A token that is half prompt cannot follow the prompt's own ids.
             after = int(self._cuts.searchsorted(seam.answer_from))
             until = int(self._cuts[after]) if after < len(self._cuts) else len(tokens)
-            last = int(tokens.starts[until]) if until < len(tokens) else len(text)
+            last = tokens.start(until) if until < len(tokens) else len(text)
             said = self._reader.tokenize([text[turn.start : last]])[0]
-            rest = _joined(said.moved(turn.start), tokens[until:])
-        self._tokens = _joined(head, tail, rest)
+            rest = Tokens.joined(said.moved(turn.start), tokens[until:])
+        self._tokens = Tokens.joined(head, tail, rest)
         self._cuts = self._reader.cuts(self._tokens)
 
     def _end(self, turn: Turn, words_end: int) -> int:
@@ -225,7 +298,7 @@ class Line:
         later = int(ends.searchsorted(words_end))
         if later < len(ends):
             end = int(ends[later])
-            first = int(self._tokens.starts[end])
+            first = self._tokens.start(end)
             if not self._rendered.text[turn.answer_end : first].strip():
                 return end + 1
         raise DataError(
@@ -241,7 +314,7 @@ class Line:
         tokens = self._tokens
         parts = np.zeros(len(tokens), dtype=np.uint8)
         for start, end in self._rendered.prompts:
-            first = int(tokens.ends.searchsorted(start, side="right"))
+            first = tokens.token_over(start)
             parts[first : tokens.token_at(end)] = Part.PROMPT
         for start, words_end, end in answers:
             parts[start:words_end] = Part.ANSWER
@@ -261,14 +334,6 @@ class Line:
         front = np.zeros(len(leads), dtype=np.uint8)
         back = np.array([Part.END], dtype=np.uint8)
         return np.concatenate([leads, ids, end]), np.concatenate([front, parts, back])
-
-
-def _joined(*parts: Tokens) -> Tokens:
-    return Tokens(
-        np.concatenate([part.ids for part in parts]),
-        np.concatenate([part.starts for part in parts]),
-        np.concatenate([part.ends for part in parts]),
-    )
 
 
 def _lookup(ids: set[int]) -> NDArray[np.bool_]:
