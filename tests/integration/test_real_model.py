@@ -10,9 +10,10 @@ import torch
 
 from xturing.cli import quickstart
 from xturing.core.labels import IGNORE
-from xturing.data import encode, open_dataset
+from xturing.data import collate, collate_windows, encode, open_dataset, pack
 from xturing.models import BaseModel, families
 from xturing.models.hub import locate, locate_family
+from xturing.models.loss import isolating_mask, supervised_losses
 from xturing.models.wheels import wheel_file
 
 pytestmark = pytest.mark.slow
@@ -87,6 +88,39 @@ def test_perplexity_equals_a_reference_row_by_row__predecessor_fault_7(smollm2):
     for batch_size in (1, 2, 5):
         found = smollm2.evaluate(rows, batch_size=batch_size)
         assert found == pytest.approx(expected, rel=1e-4)
+
+
+@torch.inference_mode()
+def test_a_packed_row_costs_what_it_costs_alone__peer_theme_8(smollm2, alpaca):
+    network = smollm2.engine.model
+    dataset = open_dataset(alpaca, limit=8)
+    encoded = encode(dataset, smollm2.engine.tokenizer, max_length=512)
+    packed = pack(encoded, 512)
+    assert len(packed.windows) < len(encoded.examples)
+    alone, together = {}, {}
+    for example in encoded.examples:
+        batch = collate([example], pad_id=0)
+        losses = supervised_losses(network, *tensors(batch))
+        alone[example.row] = losses.mean()
+    for window in packed.windows:
+        batch = collate_windows([window], pad_id=0, size=512)
+        ids, labels, _ = tensors(batch)
+        mask = isolating_mask(torch.from_numpy(batch.document_ids), torch.float32)
+        positions = torch.from_numpy(batch.position_ids)
+        losses = supervised_losses(network, ids, labels, mask, positions)
+        counts = [example.supervised for example in window.examples]
+        for example, part in zip(window.examples, losses.split(counts), strict=True):
+            together[example.row] = part.mean()
+    rows = sorted(alone)
+    expected = torch.stack([alone[row] for row in rows])
+    found = torch.stack([together[row] for row in rows])
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=0)
+
+
+def tensors(batch):
+    """Return ids, labels and mask as the loss takes them."""
+    arrays = batch.input_ids, batch.labels, batch.attention_mask
+    return [torch.from_numpy(array) for array in arrays]
 
 
 def test_the_converted_weights_are_those_of_the_file():

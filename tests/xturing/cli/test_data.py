@@ -7,8 +7,8 @@ import pytest
 import tiny
 from rich.console import Console
 
-from xturing.cli import data as command
-from xturing.cli import render
+from xturing.cli import data_encoding as command
+from xturing.cli import data_stats, render
 from xturing.data import open_dataset
 from xturing.models.tokenizers import open_tokenizer
 
@@ -77,8 +77,8 @@ def test_preview_shows_every_token_of_a_row(rows_file, tiny_folder):
     tokenizer = open_tokenizer("generic", str(tiny_folder))
     dataset = open_dataset(rows_file)
     for limit in (5, 1000):
-        for example in command._encoded(dataset, tokenizer, 1000, "error").examples:
-            pieces = command._pieces(example, tokenizer, limit)
+        for _, example in command.sides(dataset, tokenizer):
+            pieces = command.pieces(example, tokenizer, limit)
             shown = "".join(text for text, _ in pieces).replace("↵", "")
             assert shown == tokenizer.decode(example.ids.tolist())
 
@@ -121,9 +121,9 @@ def test_stats_say_why_a_policy_refuses(xturing, rows_file, model):
 
 @pytest.mark.parametrize(("least", "most"), [(5, 5), (0, 7), (92, 110), (3, 99_999)])
 def test_bins_cover_all_lengths_with_round_numbers(least, most):
-    edges = command._edges(least, most)
+    edges = data_stats._edges(least, most)
     assert edges[0] <= least <= most < edges[-1]
-    assert len(edges) <= command.BINS + 3
+    assert len(edges) <= data_stats.BINS + 3
 
 
 MISTAKES = {
@@ -217,3 +217,59 @@ def test_mix_takes_rows_by_weight(xturing, tmp_path):
     assert done.code == 0
     taken = [row["instruction"] for row in rows_of(tmp_path / "out.jsonl")]
     assert (taken.count("a"), taken.count("b")) == (30, 10)
+
+
+def test_preview_shows_both_answers_of_a_preference(xturing, tmp_path, model):
+    row = {"prompt": "say hello", "chosen": "hello", "rejected": "no"}
+    (tmp_path / "rows.jsonl").write_text(json.dumps(row))
+    done = xturing("data", "preview", "rows.jsonl", *model)
+    assert done.code == 0
+    assert re.findall("line 1, (chosen|rejected): .*learnt", done.out) == [
+        "chosen",
+        "rejected",
+    ]
+    assert "«hello»" in done.out
+    assert "«no»" in done.out
+
+
+def test_preview_tells_whether_an_answer_is_wanted(xturing, tmp_path, model):
+    row = {"prompt": "say hello", "completion": "no", "label": False}
+    (tmp_path / "rows.jsonl").write_text(json.dumps(row))
+    done = xturing("data", "preview", "rows.jsonl", *model)
+    assert "line 1, not wanted: " in done.out
+
+
+def test_stats_of_preferences_count_both_answers(xturing, tmp_path, model):
+    row = {"prompt": "say hello", "chosen": "hello " * 9, "rejected": "no"}
+    (tmp_path / "rows.jsonl").write_text(json.dumps(row))
+    done = xturing("data", "stats", "rows.jsonl", *model, "--max-length", 20)
+    assert done.code == 0
+    assert "1 of 2 have more than 20" in done.out
+
+
+def test_preview_writes_tool_calls_with_a_template_that_has_them(
+    xturing, tmp_path, model
+):
+    call = '{"name": "add", "arguments": {"a": 1}}'
+    turns = [("human", "add"), ("function_call", call), ("observation", "2")]
+    turns.append(("gpt", "It is 2."))
+    row = {"conversations": [{"from": who, "value": said} for who, said in turns]}
+    (tmp_path / "rows.json").write_text(json.dumps([row]))
+    chatml = ["--chat-template", "chatml"]
+    done = xturing("data", "preview", "rows.json", *model, *chatml)
+    assert done.code == 0
+    assert '«<tool_call>↵\n{"name": ' in done.out
+
+
+def test_a_template_whose_marks_are_no_tokens_is_refused(xturing, rows_file, model):
+    done = xturing("data", "preview", rows_file, *model, "--chat-template", "llama3")
+    assert done.code == 1
+    assert "marks turns with <|end_header_id|>" in done.err
+
+
+def test_another_template_for_a_saved_model_is_refused(xturing, rows_file, tiny_folder):
+    done = xturing(
+        *("data", "preview", rows_file, "-m", tiny_folder, "--chat-template", "chatml")
+    )
+    assert done.code == 1
+    assert "is a saved model" in done.err

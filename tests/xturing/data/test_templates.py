@@ -11,10 +11,10 @@ from transformers import AutoTokenizer
 
 from xturing.core.errors import DataError, UnknownNameError
 from xturing.core.labels import IGNORE
-from xturing.data import Conversation, Message, Part, chat_template
+from xturing.core.templates import CONTROL_TOKENS, chat_template
+from xturing.data import Conversation, Message, Part
 from xturing.data.encoding import encode_records
 from xturing.data.records import Placed, ToolCall
-from xturing.data.templates import CONTROL_TOKENS
 from xturing.models import families
 from xturing.models.hub import locate_family
 

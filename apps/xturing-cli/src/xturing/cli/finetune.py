@@ -6,7 +6,19 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from xturing.cli import render
-from xturing.cli.model_options import ModelOption, WeightsOption, open_chosen
+from xturing.cli.data_options import (
+    MapOption,
+    ShapeOption,
+    SourceOption,
+    SplitOption,
+    reading,
+)
+from xturing.cli.model_options import (
+    ModelOption,
+    TemplateOption,
+    WeightsOption,
+    open_chosen,
+)
 from xturing.core.events import Event, listening
 from xturing.core.files import refuse_used
 from xturing.core.settings import Layer, parse_setting, read_yaml
@@ -28,12 +40,13 @@ LEDGER_PARTS = (
     ("all tokens", "tokens"),
 )
 """What is shown of a ledger, and its fields."""
+PLACES_SHOWN = 5
 
 
 def finetune(
     model: ModelOption,
     data: Annotated[
-        Path, typer.Option("-d", "--data", help="The rows: .json, .jsonl or a folder.")
+        str, typer.Option("-d", "--data", help="The rows: a file or a folder.")
     ],
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="A new folder for the result.")
@@ -51,9 +64,14 @@ def finetune(
         int | None, typer.Option("--limit", help="Use only the first rows.")
     ] = None,
     eval_data: Annotated[
-        Path | None, typer.Option("--eval-data", help="Rows to validate on.")
+        str | None, typer.Option("--eval-data", help="Rows to validate on.")
     ] = None,
     weights: WeightsOption = None,
+    chat_template: TemplateOption = None,
+    source: SourceOption = None,
+    split: SplitOption = None,
+    shape: ShapeOption = None,
+    columns: MapOption = None,
 ) -> None:
     """Fine-tune a model on your rows, and show what it learnt from them.
 
@@ -65,10 +83,12 @@ def finetune(
     _check(model, layers)
     if output is not None:
         refuse_used(output)
-    dataset = open_dataset(data, limit=limit)
-    held_out = open_dataset(eval_data) if eval_data is not None else None
-    render.note(f"{len(dataset)} rows of {data}, read as {dataset.shape.name}")
-    opened = open_chosen(model, weights)
+    options = reading(source, split, shape, columns)
+    dataset = open_dataset(data, limit=limit, **options)
+    options["split"] = None
+    held_out = None if eval_data is None else open_dataset(eval_data, **options)
+    render.note(f"{len(dataset)} rows of {data}, read as {dataset.decision}")
+    opened = open_chosen(model, weights, chat_template=chat_template)
     for layer in layers:
         opened.configure(finetuning=layer)
     report = run(opened, dataset, held_out)
@@ -122,8 +142,18 @@ def show_ledger(ledger: "Ledger", held_out: "Ledger | None") -> None:
     held_out_rows = f"{held_out.rows} held out" if held_out else "none held out"
     columns = ["", f"{ledger.rows} rows to learn", "share", held_out_rows]
     render.table(columns, rows, numbers=True)
-    for place in ledger.dropped_rows:
-        render.note(f"left out, too long: {place}")
+    for told, places in (
+        ("left out, too long", ledger.dropped_rows),
+        ("cut, too long", ledger.truncated_rows),
+        ("divided, too long", ledger.split_rows),
+    ):
+        for place in places[:PLACES_SHOWN]:
+            render.note(f"{told}: {place}")
+        if len(places) > PLACES_SHOWN:
+            more = len(places) - PLACES_SHOWN
+            render.note(f"{told}: {more:,} more rows, named in ledger.json")
+    if ledger.ends_lost:
+        render.note(f"{ledger.ends_lost:,} cut rows lost their end of turn")
 
 
 def show_outcome(report: "FinetuneReport", estimated: int | None = None) -> None:

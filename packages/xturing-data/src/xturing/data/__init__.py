@@ -32,7 +32,6 @@ if TYPE_CHECKING:
         Preference,
     )
     from xturing.data.streams import Stream
-    from xturing.data.templates import chat_template
 
 __all__ = [
     "BaseDataset",
@@ -60,7 +59,6 @@ __all__ = [
     "Text2ImageDataset",
     "TextDataset",
     "Window",
-    "chat_template",
     "collate",
     "collate_windows",
     "convert",
@@ -103,7 +101,6 @@ __getattr__ = exports(
     Text2ImageDataset="pictures",
     TextDataset="datasets",
     Window="packing",
-    chat_template="templates",
     collate="batches",
     collate_windows="packing",
     convert="conversion",

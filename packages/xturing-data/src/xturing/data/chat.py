@@ -182,8 +182,7 @@ class _Rendering:
         if not all(call.name in spoken for call in self._messages[index].tool_calls):
             self._refuse(
                 index,
-                "the chat template does not write tool calls. Use a template that "
-                "does ('chatml', 'llama3' or 'mistral', say)",
+                f"the chat template does not write tool calls. {WITH_TOOLS}",
             )
         if self._messages[index].content.strip():
             self._spoken(index, len(prompt))
@@ -215,8 +214,7 @@ class _Rendering:
         if missing:
             raise DataError(
                 f"{self._place}: the chat template does not write the tool "
-                f"'{missing[0]}', so the model would not know of it. Use a template "
-                "with tools ('chatml', 'llama3' or 'mistral', say), or rows without."
+                f"'{missing[0]}', so the model would not know of it. {WITH_TOOLS}."
             )
 
     def _apply(self, until: int, *more: Mapping[str, Any], ready: bool = False) -> str:
@@ -256,6 +254,10 @@ class _Rendering:
 
 # Templates join what they expect; a turn of another kind does not fit.
 REFUSALS = (TemplateError, TypeError, ValueError)
+WITH_TOOLS = (
+    "Open the model with one that does: chat_template='chatml', or on the command line "
+    "--chat-template chatml (llama3 and mistral do, too)"
+)
 PROBE = "zebra"
 """Words that no end token is likely to hold."""
 

@@ -43,7 +43,7 @@ class BaseModel:
     `name` is a variant such as "smollm2_lora". `weights_path` opens a local folder or
     GGUF file in place of the family's own checkpoint; the generic variants need it, or
     `model_name`, which may be a hub id too. `chat_template` is a bundled template's
-    name or a .jinja file, and is used if the tokenizer has none. `backend`,
+    name or a .jinja file that takes the place of the tokenizer's own. `backend`,
     `group_size` and `skip` are those of `xturing.quant.quantize`, for variants whose
     weights are quantized.
 
@@ -93,8 +93,8 @@ class BaseModel:
             opening.location,
             default_device(),
             tokenizer_folder=opening.tokenizer,
+            family=opening.variant.family,
             chat_template=opening.chat_template,
-            tokens=opening.variant.family.tokens,
             trust_remote_code=opening.trust_remote_code,
             quantization=opening.quantization,
         )

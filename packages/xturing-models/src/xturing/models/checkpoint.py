@@ -7,7 +7,7 @@ from typing import Any
 from xturing.core.errors import ModelError
 from xturing.core.files import read_json
 from xturing.models.device import Device
-from xturing.models.family import SpecialTokens
+from xturing.models.family import Family
 from xturing.models.hub import Location
 from xturing.models.quantization import Quantization, found_in, reconciled
 from xturing.models.quiet import without_progress_bars
@@ -60,14 +60,14 @@ def open_checkpoint(
     device: Device,
     *,
     tokenizer_folder: Path | None = None,
-    chat_template: str = "plain",
-    tokens: SpecialTokens | None = None,
+    family: Family,
+    chat_template: str | None = None,
     trust_remote_code: bool = False,
     quantization: Quantization | None = None,
 ) -> Checkpoint:
     """Load a folder's weights and tokenizer, without touching a network.
 
-    `chat_template` is installed where the tokenizer has none. With `quantization`, the
+    `chat_template` takes the place of the tokenizer's own. With `quantization`, the
     weights are packed one by one as they are read, unless they are packed already.
 
     Raises:
@@ -84,7 +84,7 @@ def open_checkpoint(
     try:
         with without_progress_bars(), packing.failing_with_reasons():
             tokenizer = load_tokenizer(
-                folder, chat_template, tokens, trust_remote_code=trust_remote_code
+                folder, family, chat_template, trust_remote_code=trust_remote_code
             )
             model: Any = AutoModelForCausalLM.from_pretrained(
                 location.folder,

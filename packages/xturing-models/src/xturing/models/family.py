@@ -63,7 +63,7 @@ class Family(BaseModel):
     lora_targets: Literal["all-linear"] | tuple[str, ...] = "all-linear"
     """Names of the layers that LoRA adapts."""
     chat_template: str = "plain"
-    """Template for tokenizers that have none: a file in `templates`."""
+    """Template for tokenizers that have none: one of `xturing.core.templates`."""
     tokens: SpecialTokens | None = None
     decoding: Decoding = "greedy"
     """How the family writes unless told otherwise."""

@@ -16,20 +16,42 @@ from xturing.core.labels import IGNORE
 
 
 def supervised_losses(
-    model: Any, input_ids: Tensor, labels: Tensor, attention_mask: Tensor
+    model: Any,
+    input_ids: Tensor,
+    labels: Tensor,
+    attention_mask: Tensor,
+    position_ids: Tensor | None = None,
 ) -> Tensor:
     """Return the loss in nats of each learnt token, of shape (learnt,).
 
     All arguments have the shape (batch, seq). Labels line up with `input_ids` and are
-    shifted here: the logits at a position are for the token after it.
+    shifted here: the logits at a position are for the token after it. Rows of several
+    documents have `position_ids`, and what `isolating_mask` makes for them.
     """
     targets = labels[:, 1:]
     learnt = targets != IGNORE
     with _logits_where(model, functional.pad(learnt, (0, 1))):
         logits = model(
-            input_ids=input_ids, attention_mask=attention_mask, use_cache=False
+            input_ids=input_ids,
+            attention_mask=attention_mask,
+            position_ids=position_ids,
+            use_cache=False,
         ).logits
     return functional.cross_entropy(logits.float(), targets[learnt], reduction="none")
+
+
+def isolating_mask(document_ids: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return what is added to the attention scores of rows of several documents.
+
+    From `document_ids` of shape (batch, seq), of shape (batch, 1, seq, seq): 0 where a
+    token looks at itself or an earlier one of its own document, the lowest number that
+    `dtype` has elsewhere. Padding is a document, too: it has to look at something.
+    """
+    length = document_ids.shape[1]
+    same = document_ids[:, :, None] == document_ids[:, None, :]
+    earlier = torch.ones(length, length, dtype=torch.bool, device=same.device).tril()
+    mask = torch.zeros(same.shape, dtype=dtype, device=same.device)
+    return mask.masked_fill(~(same & earlier), torch.finfo(dtype).min)[:, None]
 
 
 @contextmanager

@@ -39,8 +39,8 @@ class Opening:
     """Folder of the tokenizer, if it is not with the weights."""
     card: Card | None = None
     """What a saved folder says of itself."""
-    chat_template: str = "plain"
-    """Template for a tokenizer that has none."""
+    chat_template: str | None = None
+    """Template that was asked for, in place of the tokenizer's own."""
     trust_remote_code: bool = False
     quantization: Quantization | None = None
     """How the weights are to be quantized; None: as they are."""
@@ -74,7 +74,7 @@ def by_name(
         variant=variant,
         location=location,
         base=_base(location),
-        chat_template=chat_template or variant.family.chat_template,
+        chat_template=chat_template,
         trust_remote_code=trust_remote_code,
         quantization=_quantization(variant, quantization),
     )
@@ -113,7 +113,6 @@ def from_folder(path: Path, base: str | None, *, is_verified: bool = True) -> Op
         adapter=path if has_adapter else None,
         tokenizer=path if (path / "tokenizer_config.json").is_file() else None,
         card=card,
-        chat_template=variant.family.chat_template,
         trust_remote_code=card.trust_remote_code if card else False,
         quantization=_saved_quantization(card, variant),
     )

@@ -31,8 +31,12 @@ class FinetuningConfig(Settings):
     """Optimizer steps between two checkpoints."""
     max_length: Annotated[int, Field(gt=1)] = 512
     """Most tokens that a row may have, its prompt and template included."""
-    length_policy: Literal["error", "drop"] = "error"
-    """What happens to rows with more than `max_length` tokens; none is ever cut."""
+    length_policy: Literal["error", "drop", "truncate", "keep-answer", "split"] = (
+        "error"
+    )
+    """What happens to rows with more than `max_length` tokens: they are refused, left
+    out, cut at their end, cut in the middle of their prompt or, if they are plain
+    texts, divided. The ledger has what became of each."""
     num_train_epochs: Positive = 1
     """Passes over the training rows."""
     max_steps: Positive | None = None

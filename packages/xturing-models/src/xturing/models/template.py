@@ -7,14 +7,13 @@ conversations look like is saved too, and checked when the model is loaded.
 
 import hashlib
 from collections.abc import Sequence
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from jinja2 import TemplateError
 
-from xturing.core.errors import ModelError
-from xturing.core.names import suggestion
+from xturing.core.errors import ModelError, UnknownNameError
+from xturing.core.templates import CONTROL_TOKENS, chat_template
 
 GOLDEN: tuple[list[dict[str, str]], ...] = (
     [{"role": "user", "content": "What is 2 + 2?"}],
@@ -30,10 +29,18 @@ def install(tokenizer: Any, template: str) -> None:
     """Give a tokenizer a chat template: the name of a bundled one, or a Jinja file.
 
     Raises:
-        ModelError: there is no such template.
+        ModelError: there is no such template, or the tokenizer lacks tokens of it.
     """
     text = _template(template)
-    if _adds_bos(tokenizer):
+    missing = set(CONTROL_TOKENS.get(template, ())) - set(tokenizer.get_added_vocab())
+    if missing:
+        raise ModelError(
+            f"The chat template '{template}' marks turns with {sorted(missing)[0]}, "
+            "which is no token of this model's tokenizer, so the model would read it "
+            "as words. Use a template without marks of its own ('alpaca', 'plain', "
+            "'vicuna' or 'zephyr')."
+        )
+    if "bos_token" not in text and _adds_bos(tokenizer):
         text = "{{- bos_token -}}" + text
     tokenizer.chat_template = text
 
@@ -113,16 +120,10 @@ def _template(name: str) -> str:
         if not path.is_file():
             raise ModelError(f"There is no chat template file {path}.")
         return path.read_text(encoding="utf-8")
-    bundled = {
-        file.name.removesuffix(".jinja"): file
-        for file in (files("xturing.models") / "templates").iterdir()
-    }
-    if name not in bundled:
-        raise ModelError(
-            f"There is no chat template '{name}'. {suggestion(name, bundled)} "
-            "Or give the path of a .jinja file."
-        )
-    return bundled[name].read_text(encoding="utf-8")
+    try:
+        return chat_template(name)
+    except UnknownNameError as error:
+        raise ModelError(f"{error} Or give the path of a .jinja file.") from error
 
 
 def _adds_bos(tokenizer: Any) -> bool:

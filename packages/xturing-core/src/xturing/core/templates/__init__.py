@@ -42,5 +42,5 @@ def chat_template(name: str) -> str:
         raise UnknownNameError(
             f"There is no chat template '{name}'. {suggestion(name, CONTROL_TOKENS)}"
         )
-    file = files("xturing.data.templates") / f"{name}.jinja"
+    file = files("xturing.core.templates") / f"{name}.jinja"
     return file.read_text(encoding="utf-8").rstrip("\n")
