@@ -91,7 +91,7 @@ def test_perplexity_equals_a_reference_row_by_row__predecessor_fault_7(smollm2):
 
 
 @torch.inference_mode()
-def test_a_packed_row_costs_what_it_costs_alone__peer_theme_8(smollm2, alpaca):
+def test_a_packed_row_costs_what_it_costs_alone__peer_theme_9(smollm2, alpaca):
     network = smollm2.engine.model
     dataset = open_dataset(alpaca, limit=8)
     encoded = encode(dataset, smollm2.engine.tokenizer, max_length=512)

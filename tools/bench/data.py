@@ -1,12 +1,16 @@
 """Tokenize and mask the same rows with rivals and with xturing, and print the ratios.
 
     uv run python tools/bench/data.py --rows 50000
+    uv run python tools/bench/data.py --stream 2
 
 Rows are those of an Alpaca file, over and over, each with a number of its own behind
 its answer. Everyone gets them as a list in memory, works in one process, and learns the
 answers only; nothing is cut. Each round runs one after the other in processes of their
 own, so that a machine whose speed drifts is fair to all. Seconds are those of
 preprocessing alone, peak memory is the whole process's.
+
+With `--stream`, so many gigabytes of the rows are written as JSON lines, and read and
+checked as a stream; peak memory beside the file's size is what counts.
 """
 
 import argparse
@@ -160,6 +164,34 @@ RUNNERS: Mapping[str, Callable[[list[dict[str, str]], str], tuple[float, int, in
 }
 
 
+def stream(path: Path) -> int:
+    """Read and check a file's rows, and return how many there are."""
+    from xturing.data import open_stream
+
+    return sum(1 for _ in open_stream(path).records())
+
+
+def write_rows(rows: list[dict[str, str]], path: Path, size: float) -> None:
+    """Write the rows over and over, until the file has so many bytes."""
+    with path.open("w", encoding="utf-8") as file:
+        number = 0
+        while file.tell() < size:
+            for row in rows:
+                number += 1
+                said = f"{row['output']} ({number})"
+                file.write(json.dumps({**row, "output": said}) + "\n")
+
+
+def run_stream(arguments: argparse.Namespace) -> None:
+    """Stream a big file in a process of its own, and print the figures."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "rows.jsonl"
+        rows = json.loads(arguments.data.read_text(encoding="utf-8"))
+        write_rows(rows, path, arguments.stream * 1e9)
+        command = [sys.executable, __file__, "--only", "stream", "--data", str(path)]
+        subprocess.run(command, check=True)
+
+
 def cpu_seconds() -> float:
     """Return the seconds that this process and its children had a processor."""
     used = map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
@@ -168,6 +200,15 @@ def cpu_seconds() -> float:
 
 def run(arguments: argparse.Namespace) -> None:
     """Preprocess in this process, and print the figures as a line of JSON."""
+    if arguments.only == "stream":
+        start = time.perf_counter()
+        rows = stream(arguments.data)
+        seconds = time.perf_counter() - start
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        size = arguments.data.stat().st_size
+        figures = {"file_gb": round(size / 1e9, 2), "peak_gb": round(peak / 1e9, 3)}
+        print(json.dumps({**figures, "rows": rows, "seconds": round(seconds, 1)}))
+        return
     rows = rows_of(arguments.data, arguments.rows)
     runner = RUNNERS[arguments.only]
     before = cpu_seconds()
@@ -241,11 +282,14 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=50_000)
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--peers", nargs="*", choices=PEERS, default=list(PEERS))
-    parser.add_argument("--only", choices=RUNNERS)
+    parser.add_argument("--stream", type=float, metavar="GB")
+    parser.add_argument("--only", choices=[*RUNNERS, "stream"])
     parser.add_argument("--model", help="folder of the model, when run with --only")
     arguments = parser.parse_args()
     if arguments.only:
         run(arguments)
+    elif arguments.stream:
+        run_stream(arguments)
     else:
         compare(arguments)
 
