@@ -211,7 +211,7 @@ def _entry(path: Path, manifest: Mapping[str, Any]) -> Entry:
         **{name: _mapped(path / name, dtype) for name, dtype in DTYPES.items()}
     )
     _in_use[path.resolve()] = columns
-    ledger = {
+    ledger: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value
         for name, value in manifest["ledger"].items()
     }
