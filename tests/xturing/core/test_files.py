@@ -5,6 +5,7 @@ import pytest
 
 from xturing.core.errors import DataError, OutputError
 from xturing.core.files import (
+    draft_folder,
     fill_folder,
     free_folder,
     new_file,
@@ -12,6 +13,7 @@ from xturing.core.files import (
     read_json,
     read_jsonl,
     refuse_used,
+    settle,
     write_json,
     write_text,
 )
@@ -143,3 +145,25 @@ def test_a_full_disk_changes_nothing_and_says_what_to_do(tmp_path, error):
 def test_other_errors_of_the_system_stay_what_they_are(tmp_path):
     with pytest.raises(PermissionError), new_folder(tmp_path / "out"):
         raise PermissionError(errno.EACCES, "Permission denied")
+
+
+def test_a_draft_that_is_not_settled_is_removed(tmp_path):
+    with draft_folder(tmp_path) as draft:
+        (draft / "a").write_text("x")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_settled_draft_is_there_as_a_whole(tmp_path):
+    with draft_folder(tmp_path) as draft:
+        (draft / "a").write_text("x")
+        assert settle(draft, tmp_path / "out")
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    assert (tmp_path / "out" / "a").read_text() == "x"
+
+
+def test_the_first_draft_to_settle_stays(tmp_path):
+    for text, is_first in (("first", True), ("second", False)):
+        with draft_folder(tmp_path) as draft:
+            (draft / "a").write_text(text)
+            assert settle(draft, tmp_path / "out") == is_first
+    assert (tmp_path / "out" / "a").read_text() == "first"

@@ -12,6 +12,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from uuid import uuid4
 
 import platformdirs
 
@@ -59,9 +60,7 @@ def new_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
         with _enough_space(path):
             draft.mkdir(parents=True)
             yield draft
-            for file in sorted(draft.rglob("*")):
-                if file.is_file():
-                    _flush(file)
+            _flush_all(draft)
             _take_place(draft, path)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
@@ -83,6 +82,37 @@ def fill_folder(path: Path) -> Iterator[Path]:
             file.replace(path / file.name)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
+
+
+@contextmanager
+def draft_folder(folder: Path) -> Iterator[Path]:
+    """Yield a folder in `folder` that nobody else fills; what is left of it is removed.
+
+    `settle` gives it its name. Its own is the same on no two machines either, as
+    processes with one number may share a disk.
+
+    Raises:
+        OutputError: the disk is full.
+    """
+    draft = folder / f".{uuid4().hex}.part"
+    try:
+        with _enough_space(folder):
+            draft.mkdir(parents=True)
+            yield draft
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def settle(draft: Path, path: Path) -> bool:
+    """Rename a whole draft to `path`, and return whether nobody else was first."""
+    _flush_all(draft)
+    try:
+        draft.rename(path)
+    except OSError:
+        if not path.exists():
+            raise
+        return False
+    return True
 
 
 def refuse_used(path: Path) -> None:
@@ -203,6 +233,12 @@ def _take_place(draft: Path, path: Path) -> None:
         old.rename(path)
         raise
     shutil.rmtree(old)
+
+
+def _flush_all(folder: Path) -> None:
+    for file in sorted(folder.rglob("*")):
+        if file.is_file():
+            _flush(file)
 
 
 def _flush(path: Path) -> None:

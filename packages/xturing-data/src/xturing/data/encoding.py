@@ -6,18 +6,25 @@ tokenizer gives for the prompt alone, as they will be when the model is served.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
+from pathlib import Path
 
 from xturing.core.errors import DataError
+from xturing.data.caching import Cache
 from xturing.data.chat import Rendered, Tokenizer, Turn, render
 from xturing.data.datasets import BaseDataset
 from xturing.data.examples import Example
+from xturing.data.fingerprints import Fingerprint
 from xturing.data.ledger import Book, Ledger
 from xturing.data.lengths import LengthPolicy, fit, headed
 from xturing.data.lines import Line, Reader
 from xturing.data.records import Conversation, Document, Message, Placed
+from xturing.data.streams import Stream
+from xturing.data.workers import Workers
 
 ROWS_AT_ONCE = 256
 
@@ -26,16 +33,19 @@ ROWS_AT_ONCE = 256
 class Encoded:
     """The examples of a dataset, and the ledger of its tokens."""
 
-    examples: tuple[Example, ...]
+    examples: Sequence[Example]
+    """A tuple, or what reads a cache's files as they are asked for."""
     ledger: Ledger
 
 
 def encode(
-    dataset: BaseDataset,
+    dataset: BaseDataset | Stream,
     tokenizer: Tokenizer,
     *,
     max_length: int,
     length_policy: LengthPolicy = "error",
+    workers: int = 1,
+    cache: Path | None = None,
 ) -> Encoded:
     """Return the rows as examples of at most `max_length` tokens.
 
@@ -43,20 +53,63 @@ def encode(
     (`truncate`), cut in the middle of their prompt (`keep-answer`) or, if they are
     plain texts, divided (`split`); the ledger has what became of each.
 
+    With `workers`, that many processes encode; the examples are the same. With a folder
+    as `cache`, they are written there and read as they are asked for, so that memory
+    holds few of them at once; rows that were encoded so before are not encoded again.
+
     Raises:
         DataError: a row is too long, or the chat template does not fit it.
+        OutputError: the disk of the cache is full.
     """
-    book = Book()
-    encoded = encode_records(dataset.records(), tokenizer)
-    kept = tuple(fit(encoded, max_length, length_policy, book))
+    with _encoder(tokenizer, workers) as encoder:
+        book = Book()
+
+        def fitted(records: Iterable[Placed]) -> Iterator[Example]:
+            return fit(encoder(records), max_length, length_policy, book)
+
+        if cache is None:
+            kept = tuple(fitted(dataset.records()))
+            ledger = _ledger(book, len(kept), dataset.origin, max_length)
+            return Encoded(kept, ledger)
+
+        settings = tokenizer, max_length, length_policy
+        known = Cache(cache)
+        entry = known.find(Fingerprint(*settings).over(dataset.records()))
+        if entry is None:
+            # The rows are read anew, and the entry is named after what was read.
+            seen = Fingerprint(*settings)
+            with known.draft() as draft:
+                draft.add(fitted(seen.passing(dataset.records())))
+                ledger = _ledger(book, len(draft), dataset.origin, max_length)
+                entry = known.keep(draft, seen.hexdigest(), ledger)
+        return Encoded(entry.examples, entry.ledger)
+
+
+@contextmanager
+def _encoder(
+    tokenizer: Tokenizer, workers: int
+) -> Iterator[Callable[[Iterable[Placed]], Iterator[Example]]]:
+    """Yield what encodes records, in this process or in others that end with it."""
+    if workers < 1:
+        raise DataError(
+            f"workers={workers} leaves nobody to encode. Give 1 for this process alone."
+        )
+    if workers == 1:
+        yield partial(encode_records, tokenizer=tokenizer)
+        return
+    with Workers(encode_records, tokenizer, workers, ROWS_AT_ONCE) as others:
+        yield others.encoded
+
+
+def _ledger(book: Book, kept: int, origin: str, max_length: int) -> Ledger:
     ledger = book.ledger()
     if not kept:
         raise DataError(
-            f"All {len(dataset)} rows of {dataset.origin} have more than {max_length} "
-            f"tokens ({ledger.dropped / max(len(dataset), 1):.0f} on average), so none "
-            "is left to learn from. Set max_length higher."
+            f"All {ledger.rows} rows of {origin} have more than {max_length} tokens "
+            f"({ledger.dropped / max(ledger.rows, 1):.0f} on average), so none is left "
+            "to learn from. Set max_length higher."
         )
-    return Encoded(kept, ledger)
+    return ledger
 
 
 def encode_records(

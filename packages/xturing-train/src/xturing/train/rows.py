@@ -3,6 +3,7 @@
 Rows are encoded as for training, so that what is compared is what would be learnt.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -40,7 +41,7 @@ def labelled_rows(
     ]
 
 
-def _examples(model: BaseModel, dataset: BaseDataset) -> tuple[Example, ...]:
+def _examples(model: BaseModel, dataset: BaseDataset) -> Sequence[Example]:
     limit = model.engine.context_length or NO_LIMIT
     return encode(dataset, model.engine.tokenizer, max_length=limit).examples
 
