@@ -133,6 +133,14 @@ def test_every_setting_is_read__predecessor_fault_10(
     assert set(FinetuningConfig.model_fields) <= read
 
 
+def test_encoded_rows_are_kept_where_the_settings_say(tiny_model, rows, tmp_path):
+    config = tiny_model.finetuning_config()
+    config.encoding_cache = str(tmp_path / "kept")
+    tiny_model.finetune(rows)
+    # Training rows and held-out rows are an entry each.
+    assert len(list((tmp_path / "kept").glob("*/manifest.json"))) == 2
+
+
 def test_the_learning_rate_follows_the_settings__predecessor_fault_11(tiny_model, rows):
     config = tiny_model.finetuning_config()
     config.learning_rate, config.warmup_steps, config.scheduler = 2e-3, 2, "constant"

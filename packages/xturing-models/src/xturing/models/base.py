@@ -111,7 +111,8 @@ class BaseModel:
     def _restore(self, card: Card) -> None:
         tuning, writing = dict(card.finetuning_config), card.generation_config
         # Where a run was written is no property of its model.
-        tuning.pop("output_dir", None)
+        for place in ("output_dir", "encoding_cache"):
+            tuning.pop(place, None)
         if card.is_legacy:
             tuning = legacy.accepted(FinetuningConfig, tuning)
             writing = legacy.accepted(GenerationConfig, writing)

@@ -37,6 +37,10 @@ class FinetuningConfig(Settings):
     """What happens to rows with more than `max_length` tokens: they are refused, left
     out, cut at their end, cut in the middle of their prompt or, if they are plain
     texts, divided. The ledger has what became of each."""
+    encoding_workers: Positive = 1
+    """Processes that encode the rows."""
+    encoding_cache: str | None = None
+    """Folder that keeps encoded rows, so that the same ones are not encoded again."""
     num_train_epochs: Positive = 1
     """Passes over the training rows."""
     max_steps: Positive | None = None

@@ -89,12 +89,18 @@ def _encoded(
     elif count := _held_out_rows(len(training), config):
         training, held_out = training.split(count, config.seed)
 
+    cache = None
+    if config.encoding_cache is not None:
+        cache = Path(config.encoding_cache).expanduser()
+
     def encoded(part: BaseDataset) -> Encoded:
         return encode(
             part,
             model.engine.tokenizer,
             max_length=config.max_length,
             length_policy=config.length_policy,
+            workers=config.encoding_workers,
+            cache=cache,
         )
 
     return encoded(training), encoded(held_out) if held_out is not None else None
