@@ -31,6 +31,7 @@ def recognise(
         candidates = [_named(shape, candidates)]
     if columns:
         candidates = _renamed(candidates, columns, row, place)
+    candidates = [candidate.called_as_in(row) for candidate in candidates]
     fitting = [candidate for candidate in candidates if candidate.fits(row)]
     if not fitting:
         raise _no_fit(row, candidates, place)
@@ -45,6 +46,10 @@ def recognise(
     if shape is None and not columns:
         _refuse_wider_kind(chosen, row, place)
     return replace(chosen, reason=_reason(chosen, row, is_forced=shape is not None))
+
+
+def _every_shape(row: Row) -> list[Shape]:
+    return [shape.called_as_in(row) for shape in SHAPES]
 
 
 def _widest(fitting: Sequence[Shape], row: Row) -> list[Shape]:
@@ -98,7 +103,7 @@ def _renamed(
 
 def _no_fit(row: Row, candidates: Sequence[Shape], place: str) -> DataError:
     wanted = " or ".join(str(candidate) for candidate in candidates)
-    elsewhere = _widest([one for one in SHAPES if one.fits(row)], row)
+    elsewhere = _widest([one for one in _every_shape(row) if one.fits(row)], row)
     hint = "".join(
         f" They are rows of the shape {one.name}, which {DATASETS[one.kind]} reads."
         for one in elsewhere[:1]
@@ -114,7 +119,7 @@ def _no_fit(row: Row, candidates: Sequence[Shape], place: str) -> DataError:
 
 def _refuse_wider_kind(chosen: Shape, row: Row, place: str) -> None:
     """Refuse rows of which a dataset of another kind would read all this one reads."""
-    for other in SHAPES:
+    for other in _every_shape(row):
         if other.fits(row) and chosen.used(row) < other.used(row):
             lost = sorted(other.used(row) - chosen.used(row))
             raise DataError(

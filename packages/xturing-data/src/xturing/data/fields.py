@@ -24,7 +24,7 @@ class Fields:
 
     def value(self, ours: str) -> Any:
         """Return what the row has for one of our columns, None for nothing."""
-        return self.row.get(self.names.get(ours, ours))
+        return self.row.get(self.names[ours]) if ours in self.names else None
 
     def name(self, ours: str) -> str:
         """Return what the row calls one of our columns."""
