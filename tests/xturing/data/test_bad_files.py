@@ -17,6 +17,7 @@ from pyarrow import parquet
 from xturing.core.errors import DataError
 from xturing.data import open_dataset, open_stream, problems
 from xturing.data.sources import unpacking
+from xturing.data.sources.json_values import JsonValues
 
 GOOD = b'{"text": "a"}\n'
 DEEP = 3_000
@@ -43,6 +44,27 @@ BAD_FILES = {
         "row 1, field 'text': this is nested more than 64 deep",
     ),
     "digits.json": (b'[{"text": ' + b"9" * 5000 + b"}]", "line 1.*digits"),
+    "key_twice.json": (
+        b'[{"text": "a"},\n {"text": "a", "id": 1, "text": "b"}]',
+        "line 2, column 2: the key 'text' stands twice",
+    ),
+    "key_twice_inside.json": (
+        b'[{"messages": [{"role": "user", "role": "user", "content": "a"}]}]',
+        "line 1, column 2: the key 'role' stands twice",
+    ),
+    "column_twice.json": (b'{"text": ["a"], "text": ["b"]}', "the key 'text' stands"),
+    "key_twice.jsonl": (
+        GOOD + b'{"text": "a", "text": "a"}',
+        "line 2: the key 'text' stands twice",
+    ),
+    "key_twice_inside.jsonl": (
+        b'{"text": "a", "more": {"a": [{"id": 1, "id": 2}]}}',
+        "line 1: the key 'id' stands twice",
+    ),
+    "key_twice_in_a_field.csv": (
+        b'messages\n"[{""role"": ""user"", ""role"": ""tool""}]"\n',
+        "line 2, field 'messages': in the JSON text .* the key 'role' stands twice",
+    ),
     "cut.jsonl": (GOOD + b'{"text": ', "line 2: this is not JSON.*column 10"),
     "deep.jsonl": (b'{"text": ' + b"[" * DEEP, "line 1.*nested too deep"),
     "digits.jsonl": (b'{"text": ' + b"9" * 5000 + b"}", "line 1.*digits"),
@@ -116,6 +138,23 @@ def test_a_bad_file_is_refused_with_the_place_named(name, tmp_path):
 def test_a_bad_file_has_problems(name, tmp_path):
     (tmp_path / name).write_bytes(BAD_FILES[name][0])
     assert refusal(lambda: problems(tmp_path / name)) or problems(tmp_path / name).total
+
+
+@pytest.mark.parametrize("size", [1, 5, 1000])
+def test_rows_behind_one_with_a_key_twice_are_read(size):
+    text = '[{"a": 1, "a": {"b": [2]}}, {"c": 3}]'
+    pieces = (text[at : at + size] for at in range(0, len(text), size))
+    first, second = JsonValues(Path("a.json"), pieces).array()
+    assert "a.json, line 1, column 2: the key 'a' stands twice" in str(first)
+    assert second == {"c": 3}
+
+
+def test_a_key_twice_is_a_problem_of_its_row_alone(tmp_path):
+    twice, wrong = '{"text": "a", "text": "b"}', '{"text": 1}'
+    (tmp_path / "a.json").write_text(f"[{twice}, {wrong}]")
+    (tmp_path / "a.jsonl").write_text(f"{twice}\n{wrong}\n")
+    for name in ("a.json", "a.jsonl"):
+        assert problems(tmp_path / name).total == 2
 
 
 def test_good_rows_before_a_bad_byte_are_read(tmp_path):

@@ -1,12 +1,12 @@
 """A row's fields under our names, each checked as it is read."""
 
-import json
 import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from xturing.core.errors import DataError
+from xturing.data.json_text import DECODER, RepeatedKeyError
 
 Row = Mapping[str, Any]
 
@@ -83,15 +83,20 @@ def wrong(value: object, column: str, wanted: str, place: str) -> DataError:
     )
 
 
-def parsed(value: object) -> Any:
+def parsed(value: object, place: str) -> Any:
     """Return a list or object, also where it is written as JSON in a string.
 
     Tables of plain columns, such as CSV, have no other way to hold one.
+
+    Raises:
+        DataError: an object in it has a key twice.
     """
     if not isinstance(value, str):
         return value
     try:
-        return json.loads(value)
+        return DECODER.decode(value)
+    except RepeatedKeyError as error:
+        raise DataError(f"{place}: in the JSON text {brief(value)} {error}.") from error
     except (ValueError, RecursionError):
         return value
 

@@ -43,7 +43,7 @@ def read_seed_task(fields: Fields) -> dict[str, Any]:
     Raises:
         DataError: it has none or several, so it is not one row.
     """
-    instances = parsed(fields.value("instances"))
+    instances = parsed(fields.value("instances"), fields.place)
     if not isinstance(instances, list | tuple):
         raise fields.wrong("instances", "a list of inputs and outputs")
     if len(instances) != 1 or not isinstance(instances[0], Mapping):
@@ -185,7 +185,7 @@ def _last_answered(fields: Fields) -> tuple[tuple[Message, ...], tuple[Message, 
 
 
 def _history(fields: Fields) -> list[list[str]]:
-    pairs = parsed(fields.value("history")) or []
+    pairs = parsed(fields.value("history"), fields.place) or []
     if not isinstance(pairs, list | tuple):
         raise fields.wrong("history", "a list of questions and answers")
     history = []

@@ -58,6 +58,8 @@ def _object(file: TextFile) -> Iterator[Entry]:
     if not values.peek():
         return
     value = values.value()
+    if isinstance(value, DataError):
+        raise value
     values.end('if each line is a row of its own, read it with source="jsonl"')
     if not isinstance(value, dict):
         raise DataError(
