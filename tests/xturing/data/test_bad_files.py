@@ -16,7 +16,7 @@ from pyarrow import parquet
 
 from xturing.core.errors import DataError
 from xturing.data import open_dataset, open_stream, problems
-from xturing.data.sources import unpacking
+from xturing.data.sources import delimited, unpacking
 from xturing.data.sources.json_values import JsonValues
 
 GOOD = b'{"text": "a"}\n'
@@ -102,8 +102,16 @@ BAD_FILES = {
     "ragged.csv": (b"text,id\na,1\n\nb\n", "line 4 has 1 values and .* 2 columns"),
     "long.csv": (b"text,id\na,1,2\n", r"line 2 has 3 values.*\(text, id\)"),
     "twice.csv": (b"text,text\na,b\n", "line 1 names the column 'text' twice"),
-    "open.csv": (b'text,id\na,1\n"b,2\n', "after line 2: the quoting is broken"),
-    "quote.csv": (b'text,id\n"a"b,1\n', "after line 0|after line 1.*quoting is broken"),
+    "open.csv": (b'text,id\na,1\n"b,2\n', "line 3: the quoting is broken"),
+    "open_late.csv": (
+        b'text,id\n"a\nb","c\nd,1\n',
+        "line 3: the quoting is broken .unexpected end",
+    ),
+    "open_before_a_quoted_row.csv": (
+        b'text,id\n"a,1\nb,2\n"c",3\n',
+        "line 2: the quoting is broken",
+    ),
+    "quote.csv": (b'text,id\n"a"b,1\n', "line 2: the quoting is broken"),
     "zero.csv": (b"text\na\0b\n", "line 2.*zero"),
     "ragged.tsv": (b"text\tid\na,1\n", "line 2 has 1 values"),
     "text.parquet": (b"PAR1 and nothing more PAR1", "no whole Parquet file"),
@@ -175,6 +183,31 @@ def test_a_file_that_unpacks_to_too_much_is_a_trap_until_it_is_trusted(
     with pytest.raises(DataError, match="looks like a trap.*max_expansion=2000"):
         open_dataset(path)
     assert len(open_dataset(path, max_expansion=100_000)) == 1
+
+
+def test_a_quote_that_is_never_closed_ends_at_a_limit(tmp_path, monkeypatch):
+    monkeypatch.setattr(delimited, "LONGEST_QUOTED", 100)
+    path = tmp_path / "a.csv"
+    path.write_text('text,id\na,1\n"b,2\n' + "c,3\n" * 99 + "\0")
+    with pytest.raises(DataError, match=r"a\.csv, line 3: .*not closed within 100 ch"):
+        open_dataset(path)
+
+
+def test_a_quoted_value_of_several_lines_may_be_as_long_as_the_limit(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(delimited, "LONGEST_QUOTED", 100)
+    text = "a\n" * 45
+    (tmp_path / "a.csv").write_text(f'text,id\n"{text}",1\n' * 3)
+    rows = open_dataset(tmp_path / "a.csv", limit=1)
+    assert rows[0]["text"] == text
+
+
+def test_a_line_over_the_limit_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(delimited, "LONGEST_LINE", 100)
+    (tmp_path / "a.csv").write_text(f"text,id\n{'a' * 100},1\n")
+    with pytest.raises(DataError, match="line 2: .*more than 100 characters"):
+        open_dataset(tmp_path / "a.csv")
 
 
 @pytest.mark.slow
