@@ -100,7 +100,7 @@ BAD_FILES = {
     "empty_text.jsonl": (GOOD + b'{"text": ""}', "line 2, field 'text' is empty"),
     "header_alone.csv": (b"text\n", "holds no rows"),
     "ragged.csv": (b"text,id\na,1\n\nb\n", "line 4 has 1 values and .* 2 columns"),
-    "long.csv": (b"text,id\na,1,2\n", r"line 2 has 3 values.*\(text, id\)"),
+    "long.csv": (b"text,id\na,1,2\n", r"line 2 has 3 values.*\('text', 'id'\)"),
     "twice.csv": (b"text,text\na,b\n", "line 1 names the column 'text' twice"),
     "open.csv": (b'text,id\na,1\n"b,2\n', "line 3: the quoting is broken"),
     "open_late.csv": (

@@ -734,6 +734,42 @@ def test_any_values_in_the_right_columns_are_rows_or_a_data_error(shape, data):
         open_dataset([row], shape=shape.name).record(0)
 
 
+HUGE = "x" * 5000
+huge_values = st.recursive(
+    st.sampled_from([HUGE, "user", "a", 10**4000, True, HUGE.encode()]),
+    lambda inner: (
+        st.lists(inner, min_size=1, max_size=8)
+        | st.dictionaries(fields | st.just(HUGE), inner, min_size=1, max_size=4)
+        | st.fixed_dictionaries({"role": inner, "content": inner})
+    ),
+    max_leaves=12,
+)
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape.name)
+@given(data=st.data())
+def test_an_error_is_short_however_huge_a_row_is(shape, data):
+    row = {column: data.draw(huge_values) for column in shape.columns.values()}
+    more = {f"{HUGE}{number}": "a" for number in range(data.draw(st.integers(0, 30)))}
+    for options in ({"shape": shape.name}, {}, {"columns": {"instruction": "b"}}):
+        message = refusal([row | more], **options)
+        assert len(message) < 2000
+
+
+def refusal(rows, **options):
+    """Return what is said of rows that cannot be read."""
+    try:
+        open_dataset(rows, **options).record(0)
+    except DataError as error:
+        return str(error)
+    return ""
+
+
+def test_a_number_that_python_does_not_write_is_refused():
+    with pytest.raises(DataError, match="field 'text': this is a value too long"):
+        TextDataset([{"text": 10**5000}])
+
+
 @given(st.dictionaries(st.sampled_from([*MEANINGS["xturing"][0], "q"]), values))
 @example({})
 def test_any_row_is_read_or_a_data_error(row):

@@ -320,7 +320,7 @@ def test_a_folder_of_splits_gives_the_one_that_is_asked_for(split, expected, spl
 
 
 def test_a_split_that_is_not_there_is_answered_with_those_that_are(splits):
-    with pytest.raises(DataError, match="splits test, train, valid and none.*'tset'"):
+    with pytest.raises(DataError, match="'test', 'train', 'valid' and none.*'tset'"):
         TextDataset(splits, split="tset")
 
 

@@ -1,17 +1,14 @@
 """A row's fields under our names, each checked as it is read."""
 
-import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from xturing.core.errors import DataError
 from xturing.data.json_text import DECODER, RepeatedKeyError
+from xturing.data.wording import brief, listed
 
 Row = Mapping[str, Any]
-
-_shortener = reprlib.Repr()
-_shortener.maxstring = _shortener.maxother = 80
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,13 +96,3 @@ def parsed(value: object, place: str) -> Any:
         raise DataError(f"{place}: in the JSON text {brief(value)} {error}.") from error
     except (ValueError, RecursionError):
         return value
-
-
-def brief(value: object) -> str:
-    """Return a value as an error shows it, cut where it is long."""
-    return _shortener.repr(value)
-
-
-def listed(row: Row) -> str:
-    """Return the names of a row's columns."""
-    return ", ".join(f"'{column}'" for column in row) or "no columns"

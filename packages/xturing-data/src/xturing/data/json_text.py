@@ -6,15 +6,16 @@ JSON leaves open which value such a key has, and Python takes the last without a
 from json import JSONDecoder
 from typing import Any
 
+from xturing.data.wording import brief
+
 
 class RepeatedKeyError(ValueError):
     """An object has a key twice."""
 
     def __init__(self, key: str) -> None:
-        shown = ascii(key if len(key) <= 80 else f"{key[:80]}…")
         super().__init__(
-            f"the key {shown} stands twice in one object, so one of its values would "
-            "be lost; rename or remove one"
+            f"the key {brief(key)} stands twice in one object, so one of its "
+            "values would be lost; rename or remove one"
         )
 
 

@@ -9,7 +9,7 @@ from itertools import takewhile
 from typing import Any
 
 from xturing.core.errors import DataError
-from xturing.data.fields import Fields, Row, brief, filled, parsed, string
+from xturing.data.fields import Fields, Row, filled, parsed, string
 from xturing.data.records import (
     Conversation,
     Document,
@@ -19,6 +19,7 @@ from xturing.data.records import (
     Role,
 )
 from xturing.data.turns import read_tools, read_turns, write_tools, write_turns
+from xturing.data.wording import brief
 
 
 def read_instruction(fields: Fields) -> dict[str, Any]:

@@ -10,8 +10,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from xturing.core.errors import DataError
-from xturing.data.fields import Row, brief, filled, parsed, string, wrong
+from xturing.data.fields import Row, filled, parsed, string, wrong
 from xturing.data.records import ROLES, Message, Role, ToolCall
+from xturing.data.wording import brief
 
 ROLE_NAMES: Mapping[str, Role] = {
     **{role: role for role in ROLES},
@@ -88,7 +89,8 @@ def _message(turn: object, place: str) -> Message:
     role = ROLE_NAMES.get(name)
     if role is None:
         raise DataError(
-            f"{place} has the role '{name}'; a role is one of {', '.join(ROLE_NAMES)}."
+            f"{place} has the role {brief(name)}; a role is one of "
+            f"{', '.join(ROLE_NAMES)}."
         )
     for column in LOST:
         if turn.get(column):

@@ -13,6 +13,7 @@ from xturing.data.sources import Entry, Options, Table
 from xturing.data.sources.delimited import BrokenRowError, delimiter_of, rows_of
 from xturing.data.sources.files import FileSource
 from xturing.data.sources.text import TextFile
+from xturing.data.wording import listed, shortened
 
 
 def _table(path: Path, options: Options, delimiter: str | None = None) -> Table:
@@ -46,14 +47,16 @@ def _entries(file: TextFile, delimiter: str) -> Iterator[Entry]:
 def _header(names: list[str], place: str) -> list[str]:
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
-        raise DataError(f"{place} names the column '{twice}' twice. Rename one.")
+        raise DataError(
+            f"{place} names the column '{shortened(twice)}' twice. Rename one."
+        )
     return names
 
 
 def _ragged(values: list[str], header: list[str], place: str) -> DataError:
     return DataError(
         f"{place} has {len(values)} values and the first line names {len(header)} "
-        f"columns ({', '.join(header)}). Quote values in which the separator stands."
+        f"columns ({listed(header)}). Quote values in which the separator stands."
     )
 
 
