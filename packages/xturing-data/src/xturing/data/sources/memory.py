@@ -62,7 +62,8 @@ def column_entries(columns: Mapping[str, object], origin: str) -> Iterator[Entry
         if not isinstance(values, list | tuple):
             raise DataError(
                 f"{origin}, column '{shortened(name)}' is {type(values).__name__}, "
-                "not a list. A dict of rows has one list a column, all of the same length."
+                "not a list. A dict of rows has one list a column, all of the same "
+                "length."
             )
         lists[name] = values
     lengths = {name: len(values) for name, values in lists.items()}
