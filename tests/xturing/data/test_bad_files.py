@@ -16,7 +16,8 @@ from pyarrow import parquet
 
 from xturing.core.errors import DataError
 from xturing.data import open_dataset, open_stream, problems
-from xturing.data.sources import unpacking
+from xturing.data.sources import delimited, unpacking
+from xturing.data.sources.json_values import JsonValues
 
 GOOD = b'{"text": "a"}\n'
 DEEP = 3_000
@@ -43,6 +44,27 @@ BAD_FILES = {
         "row 1, field 'text': this is nested more than 64 deep",
     ),
     "digits.json": (b'[{"text": ' + b"9" * 5000 + b"}]", "line 1.*digits"),
+    "key_twice.json": (
+        b'[{"text": "a"},\n {"text": "a", "id": 1, "text": "b"}]',
+        "line 2, column 2: the key 'text' stands twice",
+    ),
+    "key_twice_inside.json": (
+        b'[{"messages": [{"role": "user", "role": "user", "content": "a"}]}]',
+        "line 1, column 2: the key 'role' stands twice",
+    ),
+    "column_twice.json": (b'{"text": ["a"], "text": ["b"]}', "the key 'text' stands"),
+    "key_twice.jsonl": (
+        GOOD + b'{"text": "a", "text": "a"}',
+        "line 2: the key 'text' stands twice",
+    ),
+    "key_twice_inside.jsonl": (
+        b'{"text": "a", "more": {"a": [{"id": 1, "id": 2}]}}',
+        "line 1: the key 'id' stands twice",
+    ),
+    "key_twice_in_a_field.csv": (
+        b'messages\n"[{""role"": ""user"", ""role"": ""tool""}]"\n',
+        "line 2, field 'messages': in the JSON text .* the key 'role' stands twice",
+    ),
     "cut.jsonl": (GOOD + b'{"text": ', "line 2: this is not JSON.*column 10"),
     "deep.jsonl": (b'{"text": ' + b"[" * DEEP, "line 1.*nested too deep"),
     "digits.jsonl": (b'{"text": ' + b"9" * 5000 + b"}", "line 1.*digits"),
@@ -78,10 +100,18 @@ BAD_FILES = {
     "empty_text.jsonl": (GOOD + b'{"text": ""}', "line 2, field 'text' is empty"),
     "header_alone.csv": (b"text\n", "holds no rows"),
     "ragged.csv": (b"text,id\na,1\n\nb\n", "line 4 has 1 values and .* 2 columns"),
-    "long.csv": (b"text,id\na,1,2\n", r"line 2 has 3 values.*\(text, id\)"),
+    "long.csv": (b"text,id\na,1,2\n", r"line 2 has 3 values.*\('text', 'id'\)"),
     "twice.csv": (b"text,text\na,b\n", "line 1 names the column 'text' twice"),
-    "open.csv": (b'text,id\na,1\n"b,2\n', "after line 2: the quoting is broken"),
-    "quote.csv": (b'text,id\n"a"b,1\n', "after line 0|after line 1.*quoting is broken"),
+    "open.csv": (b'text,id\na,1\n"b,2\n', "line 3: the quoting is broken"),
+    "open_late.csv": (
+        b'text,id\n"a\nb","c\nd,1\n',
+        "line 3: the quoting is broken .unexpected end",
+    ),
+    "open_before_a_quoted_row.csv": (
+        b'text,id\n"a,1\nb,2\n"c",3\n',
+        "line 2: the quoting is broken",
+    ),
+    "quote.csv": (b'text,id\n"a"b,1\n', "line 2: the quoting is broken"),
     "zero.csv": (b"text\na\0b\n", "line 2.*zero"),
     "ragged.tsv": (b"text\tid\na,1\n", "line 2 has 1 values"),
     "text.parquet": (b"PAR1 and nothing more PAR1", "no whole Parquet file"),
@@ -118,6 +148,23 @@ def test_a_bad_file_has_problems(name, tmp_path):
     assert refusal(lambda: problems(tmp_path / name)) or problems(tmp_path / name).total
 
 
+@pytest.mark.parametrize("size", [1, 5, 1000])
+def test_rows_behind_one_with_a_key_twice_are_read(size):
+    text = '[{"a": 1, "a": {"b": [2]}}, {"c": 3}]'
+    pieces = (text[at : at + size] for at in range(0, len(text), size))
+    first, second = JsonValues(Path("a.json"), pieces).array()
+    assert "a.json, line 1, column 2: the key 'a' stands twice" in str(first)
+    assert second == {"c": 3}
+
+
+def test_a_key_twice_is_a_problem_of_its_row_alone(tmp_path):
+    twice, wrong = '{"text": "a", "text": "b"}', '{"text": 1}'
+    (tmp_path / "a.json").write_text(f"[{twice}, {wrong}]")
+    (tmp_path / "a.jsonl").write_text(f"{twice}\n{wrong}\n")
+    for name in ("a.json", "a.jsonl"):
+        assert problems(tmp_path / name).total == 2
+
+
 def test_good_rows_before_a_bad_byte_are_read(tmp_path):
     (tmp_path / "a.jsonl").write_bytes(GOOD * 3 + b"\xff")
     assert len(open_dataset(tmp_path / "a.jsonl", limit=3)) == 3
@@ -136,6 +183,31 @@ def test_a_file_that_unpacks_to_too_much_is_a_trap_until_it_is_trusted(
     with pytest.raises(DataError, match="looks like a trap.*max_expansion=2000"):
         open_dataset(path)
     assert len(open_dataset(path, max_expansion=100_000)) == 1
+
+
+def test_a_quote_that_is_never_closed_ends_at_a_limit(tmp_path, monkeypatch):
+    monkeypatch.setattr(delimited, "LONGEST_QUOTED", 100)
+    path = tmp_path / "a.csv"
+    path.write_text('text,id\na,1\n"b,2\n' + "c,3\n" * 99 + "\0")
+    with pytest.raises(DataError, match=r"a\.csv, line 3: .*not closed within 100 ch"):
+        open_dataset(path)
+
+
+def test_a_quoted_value_of_several_lines_may_be_as_long_as_the_limit(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(delimited, "LONGEST_QUOTED", 100)
+    text = "a\n" * 45
+    (tmp_path / "a.csv").write_text(f'text,id\n"{text}",1\n' * 3)
+    rows = open_dataset(tmp_path / "a.csv", limit=1)
+    assert rows[0]["text"] == text
+
+
+def test_a_line_over_the_limit_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(delimited, "LONGEST_LINE", 100)
+    (tmp_path / "a.csv").write_text(f"text,id\n{'a' * 100},1\n")
+    with pytest.raises(DataError, match="line 2: .*more than 100 characters"):
+        open_dataset(tmp_path / "a.csv")
 
 
 @pytest.mark.slow

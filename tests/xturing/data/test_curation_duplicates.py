@@ -12,7 +12,9 @@ from xturing.data.curation import (
     Normalisation,
     find_duplicates,
     find_near_duplicates,
+    near,
 )
+from xturing.data.curation.near import near_pairs
 from xturing.data.records import (
     Conversation,
     Document,
@@ -119,6 +121,49 @@ def test_hardly_any_pair_at_the_threshold_is_missed():
     )
     found = find_near_duplicates(rows, Nearness(threshold=2 / 3, shingle=1))
     assert len(found.dropped) >= 0.98 * pairs
+
+
+def compared(monkeypatch, rows, run):
+    """Return how many pairs of rows were counted on the way."""
+    counts = []
+    count = near._similarities
+
+    def counting(own, others):
+        counts.append(len(others))
+        return count(own, others)
+
+    monkeypatch.setattr(near, "_similarities", counting)
+    run(rows)
+    return sum(counts)
+
+
+ALIKE = [f"{LONG} {number}" for number in range(1000)]
+# Alike enough to share a band, and not enough to be near-duplicates.
+HARDLY = [
+    " ".join(f"w{number * place if place % 4 == 0 else place}" for place in range(60))
+    for number in range(1000)
+]
+
+
+@pytest.mark.parametrize("texts", [ALIKE, HARDLY], ids=["alike", "hardly alike"])
+@pytest.mark.parametrize(
+    "run",
+    [find_near_duplicates, lambda rows: list(near_pairs(rows, Nearness()))],
+    ids=["duplicates", "pairs"],
+)
+def test_a_row_is_compared_with_few_others_however_many_are_alike(
+    run, texts, monkeypatch
+):
+    monkeypatch.setattr(near, "HELD", 4)
+    rows = rows_of(map(Document, texts))
+    bands, _ = Nearness().bands
+    assert compared(monkeypatch, rows, run) <= bands * 4 * len(rows)
+
+
+def test_of_many_rows_that_are_alike_one_is_kept(monkeypatch):
+    monkeypatch.setattr(near, "HELD", 4)
+    rows = rows_of(map(Document, ALIKE))
+    assert find_near_duplicates(rows).kept == (0,)
 
 
 def test_results_follow_from_the_seed_alone():

@@ -70,6 +70,12 @@ def test_near_duplicates_stay_together_when_asked_to():
         assert len({row // 2 for row in part}) * 2 == len(part)
 
 
+def test_many_rows_that_are_alike_are_one_group():
+    text = " ".join(f"word{place}" for place in range(40))
+    rows = rows_of(chat(f"{text} {number}", "ok") for number in range(300))
+    assert split(rows, SHARES, seed=0, near=Nearness()).groups == 1
+
+
 def test_chains_of_near_duplicates_stay_together():
     letters = "abcdefghijklmnopqrstuvwxyz"
     rows = rows_of(chat(" ".join(letters[n : n + 10]), "ok") for n in range(17))

@@ -243,7 +243,7 @@ def test_a_file_of_another_kind_is_refused(tmp_path):
 
 def test_splits_without_train_are_listed():
     splits = DatasetDict(test=Dataset.from_list(XTURING))
-    with pytest.raises(DataError, match="the splits test and none named 'train'"):
+    with pytest.raises(DataError, match="the splits 'test' and none named 'train'"):
         InstructionDataset(splits)
 
 

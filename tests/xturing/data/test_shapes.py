@@ -306,6 +306,25 @@ PREFERENCES = {
 }
 
 
+EARLIER = (Message("user", "Hi"), Message("assistant", "Hello"))
+INSTRUCTED = {"instruction": "Why?", "chosen": "So.", "rejected": "No."}
+INSTRUCTED_PREFERENCES = {
+    "alone": (INSTRUCTED, (ASKED,)),
+    "an input": (INSTRUCTED | {"input": "Sky"}, (Message("user", "Why?\nSky"),)),
+    "a system": (INSTRUCTED | {"system": "Be kind."}, (BE_KIND, ASKED)),
+    "a history": (INSTRUCTED | {"history": [["Hi", "Hello"]]}, (*EARLIER, ASKED)),
+}
+
+
+@pytest.mark.parametrize(
+    ("row", "prompt"), INSTRUCTED_PREFERENCES.values(), ids=INSTRUCTED_PREFERENCES
+)
+def test_a_preference_can_ask_with_an_instruction(row, prompt):
+    dataset = open_dataset([row])
+    assert dataset.shape.name == "alpaca_preference"
+    assert dataset.record(0) == Preference(prompt, (ANSWERED,), (NO,))
+
+
 @pytest.mark.parametrize("row", PREFERENCES.values(), ids=PREFERENCES)
 def test_a_preference_means_the_same_in_every_form(row):
     assert PreferenceDataset([row]).record(0) == PREFERENCE
@@ -336,8 +355,28 @@ def test_public_preference_rows_are_prompt_chosen_and_rejected():
         ),
         ({"prompt": "a", "chosen": "", "rejected": "b"}, "field 'chosen' is empty"),
         ({"prompt": "a", "chosen": None, "rejected": "b"}, "field 'chosen'"),
+        (
+            {"prompt": [turn(ANSWERED)], "chosen": "a", "rejected": "b"},
+            "message 1 is the assistant's",
+        ),
+        (
+            {"prompt": "a", "chosen": turn(NO) | {"train": False}, "rejected": "b"},
+            "field 'chosen' has no message that is learnt",
+        ),
+        (INSTRUCTED | {"chosen": ""}, "field 'chosen' is empty"),
+        (INSTRUCTED | {"tools": "x"}, "field 'tools': this is 'x'"),
     ],
-    ids=["equal answers", "no prompt", "no answer", "empty", "null"],
+    ids=[
+        "equal answers",
+        "no prompt",
+        "no answer",
+        "empty",
+        "null",
+        "answer first",
+        "not learnt",
+        "empty to an instruction",
+        "tools with an instruction",
+    ],
 )
 def test_a_wrong_preference_is_refused(row, message):
     with pytest.raises(DataError, match=message):
@@ -350,6 +389,61 @@ def test_a_wrong_preference_is_refused(row, message):
 def test_a_judgement_says_whether_an_answer_is_wanted(label, is_wanted):
     row = {"prompt": "Why?", "completion": "So.", "label": label}
     assert JudgementDataset([row]).record(0) == Judgement(QUESTION, is_wanted)
+
+
+JUDGEMENTS = {
+    "kto": {"prompt": "Why?", "completion": "So."},
+    "messages_kto": {"messages": [turn(ASKED), turn(ANSWERED)]},
+    "sharegpt_kto": {"conversations": [spoken(ASKED), spoken(ANSWERED)]},
+    "alpaca_kto": {"instruction": "Why?", "input": "", "output": "So."},
+}
+
+
+@pytest.mark.parametrize("verdict", ["label", "kto_tag"])
+@pytest.mark.parametrize("shape", JUDGEMENTS)
+def test_a_judgement_means_the_same_in_every_form(shape, verdict):
+    dataset = open_dataset([JUDGEMENTS[shape] | {verdict: False}])
+    assert dataset.shape.name == shape
+    assert dataset.record(0) == Judgement(QUESTION, False)
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"messages": [turn(m) for m in (*EARLIER, ASKED, ANSWERED)]},
+        {"instruction": "Why?", "history": [["Hi", "Hello"]], "output": "So."},
+        {"prompt": [turn(m) for m in (*EARLIER, ASKED)], "completion": "So."},
+    ],
+    ids=["messages", "history", "prompt"],
+)
+def test_of_a_judged_conversation_the_last_answer_alone_is_learnt(row):
+    record = JudgementDataset([row | {"label": True}]).record(0)
+    assert isinstance(record, Judgement)
+    learnt = [turn.learns for turn in record.conversation.messages]
+    assert learnt == [False] * 3 + [True]
+
+
+@pytest.mark.parametrize(
+    "turns", [[ASKED], [ANSWERED], [ANSWERED, ASKED]], ids=["asked", "said", "both"]
+)
+def test_a_conversation_without_an_answer_cannot_be_judged(turns):
+    row = {"messages": [turn(message) for message in turns], "label": True}
+    with pytest.raises(DataError, match="row 1, field 'messages': there is no answer"):
+        JudgementDataset([row])
+
+
+def test_a_label_is_a_verdict_before_its_other_name_is():
+    row = JUDGEMENTS["kto"] | {"label": True, "kto_tag": False}
+    dataset = JudgementDataset([row])
+    assert dataset.decision.endswith("; kto_tag is not used")
+    assert dataset[0]["label"] is True
+
+
+def test_a_label_that_is_no_verdict_is_left_aside_by_a_shape_without_it():
+    row = JUDGEMENTS["messages_kto"] | {"label": "physics"}
+    with pytest.raises(DataError, match="name a shape without it"):
+        open_dataset([row])
+    assert open_dataset([row], shape="messages").record(0) == QUESTION
 
 
 @pytest.mark.parametrize("label", ["maybe", None, 2])
@@ -367,9 +461,19 @@ def test_a_label_that_is_no_verdict_is_refused(label):
         ),
         PreferenceDataset([PREFERENCES["strings"]]),
         PreferenceDataset([PREFERENCES["messages"]]),
+        PreferenceDataset([row for row, _ in INSTRUCTED_PREFERENCES.values()]),
         JudgementDataset([{"prompt": "Why?", "completion": "So.", "label": False}]),
+        JudgementDataset([JUDGEMENTS["messages_kto"] | {"kto_tag": True}]),
     ],
-    ids=["alpaca", "messages", "preferences", "preferred messages", "judgements"],
+    ids=[
+        "alpaca",
+        "messages",
+        "preferences",
+        "preferred messages",
+        "instructed preferences",
+        "judgements",
+        "judged messages",
+    ],
 )
 def test_what_is_saved_means_the_same_when_it_is_loaded(dataset, tmp_path):
     dataset.save(tmp_path / "saved")
@@ -411,7 +515,23 @@ def test_the_decision_is_told_with_its_reason(row, options, decision):
     assert open_dataset([row], **options).decision == decision
 
 
+def test_another_name_of_a_column_is_told_in_the_decision():
+    row = JUDGEMENTS["messages_kto"] | {"kto_tag": True}
+    assert open_dataset([row]).decision == (
+        "messages_kto, because the rows have messages and kto_tag (as label)"
+    )
+
+
+def test_a_column_that_a_forced_shape_does_not_name_is_not_read():
+    row = {"question": "Why?", "answer": "So.", "text": "Sky"}
+    assert InstructionDataset([row], shape="question_answer").record(0) == QUESTION
+
+
 AMBIGUOUS = {
+    "two questions to a preference": {"prompt": "a", **INSTRUCTED},
+    "an answer and a preference": {"output": "c", **INSTRUCTED},
+    "a judged chat and a judged answer": {**JUDGEMENTS["kto"], "label": True}
+    | JUDGEMENTS["messages_kto"],
     "two answers": {"instruction": "a", "output": "b", "target": "c"},
     "a chat and a preference": {
         "messages": [turn(ASKED), turn(ANSWERED)],
@@ -447,11 +567,16 @@ def test_the_kind_of_dataset_settles_what_is_ambiguous():
             {"prompt": "a", "completion": "b", "label": False},
             "JudgementDataset",
         ),
+        (
+            InstructionDataset,
+            {"messages": [turn(ASKED)], "kto_tag": True},
+            "JudgementDataset",
+        ),
         (TextDataset, MEANINGS["xturing"][0], "InstructionDataset"),
         (InstructionDataset, {"text": "a"}, "TextDataset"),
         (PreferenceDataset, MEANINGS["alpaca"][0], "InstructionDataset"),
     ],
-    ids=["preference", "judgement", "instruction", "text", "alpaca"],
+    ids=["preference", "judgement", "kto_tag", "instruction", "text", "alpaca"],
 )
 def test_rows_of_another_kind_are_refused_with_the_dataset_that_reads_them(
     dataset, row, name
@@ -607,6 +732,42 @@ def test_any_values_in_the_right_columns_are_rows_or_a_data_error(shape, data):
     row = {column: data.draw(values) for column in shape.names.values()}
     with suppress(DataError):
         open_dataset([row], shape=shape.name).record(0)
+
+
+HUGE = "x" * 5000
+huge_values = st.recursive(
+    st.sampled_from([HUGE, "user", "a", 10**4000, True, HUGE.encode()]),
+    lambda inner: (
+        st.lists(inner, min_size=1, max_size=8)
+        | st.dictionaries(fields | st.just(HUGE), inner, min_size=1, max_size=4)
+        | st.fixed_dictionaries({"role": inner, "content": inner})
+    ),
+    max_leaves=12,
+)
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape.name)
+@given(data=st.data())
+def test_an_error_is_short_however_huge_a_row_is(shape, data):
+    row = {column: data.draw(huge_values) for column in shape.columns.values()}
+    more = {f"{HUGE}{number}": "a" for number in range(data.draw(st.integers(0, 30)))}
+    for options in ({"shape": shape.name}, {}, {"columns": {"instruction": "b"}}):
+        message = refusal([row | more], **options)
+        assert len(message) < 2000
+
+
+def refusal(rows, **options):
+    """Return what is said of rows that cannot be read."""
+    try:
+        open_dataset(rows, **options).record(0)
+    except DataError as error:
+        return str(error)
+    return ""
+
+
+def test_a_number_that_python_does_not_write_is_refused():
+    with pytest.raises(DataError, match="field 'text': this is a value too long"):
+        TextDataset([{"text": 10**5000}])
 
 
 @given(st.dictionaries(st.sampled_from([*MEANINGS["xturing"][0], "q"]), values))

@@ -4,8 +4,11 @@ import csv
 import gzip
 import io
 import json
+import socket
 import string
+import threading
 import tracemalloc
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import datasets
@@ -25,8 +28,10 @@ from xturing.data import (
     open_stream,
     problems,
 )
+from xturing.data.sources import hub as hub_source
 from xturing.data.sources import json_values
 from xturing.data.sources.json_values import JsonValues
+from xturing.data.sources.reaching import answers
 
 ROWS = [
     {"instruction": "Add, please.", "text": "1 2", "target": 'It is "3".\nThree.'},
@@ -315,7 +320,7 @@ def test_a_folder_of_splits_gives_the_one_that_is_asked_for(split, expected, spl
 
 
 def test_a_split_that_is_not_there_is_answered_with_those_that_are(splits):
-    with pytest.raises(DataError, match="splits test, train, valid and none.*'tset'"):
+    with pytest.raises(DataError, match="'test', 'train', 'valid' and none.*'tset'"):
         TextDataset(splits, split="tset")
 
 
@@ -355,6 +360,7 @@ def hub(monkeypatch):
         return DatasetDict(train=rows)
 
     monkeypatch.setattr(datasets, "load_dataset", load_dataset)
+    monkeypatch.setattr(hub_source, "answers", lambda endpoint: True)
     return asked
 
 
@@ -373,6 +379,61 @@ def test_a_few_rows_of_the_hub_are_streamed(hub):
 def test_what_the_hub_does_not_give_is_one_clear_error(hub):
     with pytest.raises(DataError, match=r"no file .*nothing.*\(Conn.*reach it\)\. Ch"):
         InstructionDataset("someone/nothing")
+
+
+@pytest.fixture
+def nobody():
+    """An address where nobody answers."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port = listener.getsockname()[1]
+    return f"http://127.0.0.1:{port}"
+
+
+def test_a_hub_that_does_not_answer_is_not_waited_for(nobody, monkeypatch, tmp_path):
+    monkeypatch.setattr(datasets.config, "HF_ENDPOINT", nobody)
+    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", False)
+
+    def load_dataset(name, *, streaming):
+        assert datasets.config.HF_HUB_OFFLINE
+        raise ConnectionError(f"Couldn't reach {name}")
+
+    monkeypatch.setattr(datasets, "load_dataset", load_dataset)
+    with pytest.raises(
+        DataError, match=rf"no dataset of.*{nobody}\) cannot be reached"
+    ):
+        TextDataset("someone/rows")
+    assert not datasets.config.HF_HUB_OFFLINE
+
+
+def test_what_was_fetched_before_is_read_when_the_hub_does_not_answer(hub, monkeypatch):
+    monkeypatch.setattr(hub_source, "answers", lambda endpoint: False)
+    assert instructions("someone/rows") == ROWS
+
+
+def test_in_offline_mode_the_hub_is_not_asked(hub, monkeypatch):
+    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(hub_source, "answers", lambda endpoint: pytest.fail("asked"))
+    assert instructions("someone/rows") == ROWS
+    with pytest.raises(DataError, match="fetched before; HF_HUB_OFFLINE or"):
+        TextDataset("someone/nothing")
+
+
+@pytest.mark.parametrize("status", [200, 404, 503])
+def test_a_hub_that_refuses_is_one_that_answers(status):
+    class Refusing(BaseHTTPRequestHandler):
+        def do_HEAD(self):
+            self.send_response(status)
+            self.end_headers()
+
+        def log_message(self, *args):
+            """Say nothing."""
+
+    with HTTPServer(("127.0.0.1", 0), Refusing) as server:
+        thread = threading.Thread(target=server.handle_request)
+        thread.start()
+        assert answers(f"http://127.0.0.1:{server.server_port}")
+        thread.join()
 
 
 def test_a_mistaken_path_is_not_looked_for_on_the_hub(hub, tmp_path, monkeypatch):

@@ -228,7 +228,8 @@ class PreferenceDataset(BaseDataset):
     """Prompts, each with an answer that was chosen and one that was rejected.
 
     Rows have prompt/chosen/rejected as strings or messages, conversations/chosen/
-    rejected, or chosen/rejected that begin with the same turns.
+    rejected, instruction/chosen/rejected, or chosen/rejected that begin with the same
+    turns.
     """
 
     config_name = "preference_dataset"
@@ -238,7 +239,8 @@ class PreferenceDataset(BaseDataset):
 class JudgementDataset(BaseDataset):
     """Prompts and answers, each with a label that tells whether it is wanted.
 
-    Rows have prompt/completion/label, as KTO takes them.
+    Rows have prompt/completion/label, as KTO takes them, or a chat or an instruction
+    with its output, and a label.
     """
 
     config_name = "judgement_dataset"

@@ -5,8 +5,9 @@ from dataclasses import replace
 
 from xturing.core.errors import DataError
 from xturing.core.names import suggestion
-from xturing.data.fields import Row, listed
+from xturing.data.fields import Row
 from xturing.data.shapes import DATASETS, SHAPES, Kind, Shape
+from xturing.data.wording import joined, likest, listed
 
 
 def recognise(
@@ -31,6 +32,7 @@ def recognise(
         candidates = [_named(shape, candidates)]
     if columns:
         candidates = _renamed(candidates, columns, row, place)
+    candidates = [candidate.called_as_in(row) for candidate in candidates]
     fitting = [candidate for candidate in candidates if candidate.fits(row)]
     if not fitting:
         raise _no_fit(row, candidates, place)
@@ -38,13 +40,17 @@ def recognise(
     if len(best) > 1:
         raise DataError(
             f"{place} has the columns {listed(row)}, which could be "
-            f"{_joined([f'{one.name} ({one})' for one in best], 'or')}. Say which with "
+            f"{joined([f'{one.name} ({one})' for one in best], 'or')}. Say which with "
             f'shape="{best[0].name}", or leave the other columns out.'
         )
     chosen = best[0]
     if shape is None and not columns:
         _refuse_wider_kind(chosen, row, place)
     return replace(chosen, reason=_reason(chosen, row, is_forced=shape is not None))
+
+
+def _every_shape(row: Row) -> list[Shape]:
+    return [shape.called_as_in(row) for shape in SHAPES]
 
 
 def _widest(fitting: Sequence[Shape], row: Row) -> list[Shape]:
@@ -81,7 +87,7 @@ def _renamed(
         if column not in row:
             raise DataError(
                 f"The column map reads '{name}' from '{column}', but {place} has no "
-                f"such column. {suggestion(column, row)}"
+                f"such column. {suggestion(column, likest(column, row))}"
             )
     return [
         replace(
@@ -98,7 +104,7 @@ def _renamed(
 
 def _no_fit(row: Row, candidates: Sequence[Shape], place: str) -> DataError:
     wanted = " or ".join(str(candidate) for candidate in candidates)
-    elsewhere = _widest([one for one in SHAPES if one.fits(row)], row)
+    elsewhere = _widest([one for one in _every_shape(row) if one.fits(row)], row)
     hint = "".join(
         f" They are rows of the shape {one.name}, which {DATASETS[one.kind]} reads."
         for one in elsewhere[:1]
@@ -114,13 +120,13 @@ def _no_fit(row: Row, candidates: Sequence[Shape], place: str) -> DataError:
 
 def _refuse_wider_kind(chosen: Shape, row: Row, place: str) -> None:
     """Refuse rows of which a dataset of another kind would read all this one reads."""
-    for other in SHAPES:
+    for other in _every_shape(row):
         if other.fits(row) and chosen.used(row) < other.used(row):
             lost = sorted(other.used(row) - chosen.used(row))
             raise DataError(
-                f"{place} has {_joined(sorted(other.used(row)))}: rows of the shape "
+                f"{place} has {joined(sorted(other.used(row)))}: rows of the shape "
                 f"{other.name}, which {DATASETS[other.kind]} reads. Use that, or pass "
-                f'shape="{chosen.name}" to go without {_joined(lost)}.'
+                f'shape="{chosen.name}" to go without {joined(lost)}.'
             )
 
 
@@ -134,12 +140,6 @@ def _reason(chosen: Shape, row: Row, *, is_forced: bool) -> str:
     ]
     unused = [column for column in row if column not in called]
     verb = "is" if len(unused) == 1 else "are"
-    rest = f"; {_joined(unused)} {verb} not used" if unused else ""
+    rest = f"; {joined(unused)} {verb} not used" if unused else ""
     asked = "it was asked for and " if is_forced else ""
-    return f"{asked}the rows have {_joined(read)}{rest}"
-
-
-def _joined(names: Sequence[str], conjunction: str = "and") -> str:
-    if len(names) == 1:
-        return names[0]
-    return f"{', '.join(names[:-1])} {conjunction} {names[-1]}"
+    return f"{asked}the rows have {joined(read)}{rest}"

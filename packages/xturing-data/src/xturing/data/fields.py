@@ -1,17 +1,14 @@
 """A row's fields under our names, each checked as it is read."""
 
-import json
-import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from xturing.core.errors import DataError
+from xturing.data.json_text import DECODER, RepeatedKeyError
+from xturing.data.wording import brief, listed
 
 Row = Mapping[str, Any]
-
-_shortener = reprlib.Repr()
-_shortener.maxstring = _shortener.maxother = 80
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +21,7 @@ class Fields:
 
     def value(self, ours: str) -> Any:
         """Return what the row has for one of our columns, None for nothing."""
-        return self.row.get(self.names.get(ours, ours))
+        return self.row.get(self.names[ours]) if ours in self.names else None
 
     def name(self, ours: str) -> str:
         """Return what the row calls one of our columns."""
@@ -83,24 +80,19 @@ def wrong(value: object, column: str, wanted: str, place: str) -> DataError:
     )
 
 
-def parsed(value: object) -> Any:
+def parsed(value: object, place: str) -> Any:
     """Return a list or object, also where it is written as JSON in a string.
 
     Tables of plain columns, such as CSV, have no other way to hold one.
+
+    Raises:
+        DataError: an object in it has a key twice.
     """
     if not isinstance(value, str):
         return value
     try:
-        return json.loads(value)
+        return DECODER.decode(value)
+    except RepeatedKeyError as error:
+        raise DataError(f"{place}: in the JSON text {brief(value)} {error}.") from error
     except (ValueError, RecursionError):
         return value
-
-
-def brief(value: object) -> str:
-    """Return a value as an error shows it, cut where it is long."""
-    return _shortener.repr(value)
-
-
-def listed(row: Row) -> str:
-    """Return the names of a row's columns."""
-    return ", ".join(f"'{column}'" for column in row) or "no columns"

@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 from xturing.core.errors import DataError
 from xturing.core.extras import require
 from xturing.core.files import read_jsonl
-from xturing.data.fields import Row, filled, listed, string, wrong
+from xturing.data.fields import Row, filled, string, wrong
+from xturing.data.wording import listed
 
 if TYPE_CHECKING:
     from PIL.Image import Image

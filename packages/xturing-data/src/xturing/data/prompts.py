@@ -10,7 +10,8 @@ from typing import Protocol
 
 from xturing.core.errors import DataError
 from xturing.core.names import suggestion
-from xturing.data.fields import Row, brief
+from xturing.data.fields import Row
+from xturing.data.wording import brief
 
 FIELDS = ("instruction", "text", "target")
 

@@ -4,11 +4,12 @@ Our columns are plain values that a table can hold, so that a dataset can be sav
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import takewhile
 from typing import Any
 
 from xturing.core.errors import DataError
-from xturing.data.fields import Fields, Row, brief, filled, parsed, string
+from xturing.data.fields import Fields, Row, filled, parsed, string
 from xturing.data.records import (
     Conversation,
     Document,
@@ -18,6 +19,7 @@ from xturing.data.records import (
     Role,
 )
 from xturing.data.turns import read_tools, read_turns, write_tools, write_turns
+from xturing.data.wording import brief
 
 
 def read_instruction(fields: Fields) -> dict[str, Any]:
@@ -42,7 +44,7 @@ def read_seed_task(fields: Fields) -> dict[str, Any]:
     Raises:
         DataError: it has none or several, so it is not one row.
     """
-    instances = parsed(fields.value("instances"))
+    instances = parsed(fields.value("instances"), fields.place)
     if not isinstance(instances, list | tuple):
         raise fields.wrong("instances", "a list of inputs and outputs")
     if len(instances) != 1 or not isinstance(instances[0], Mapping):
@@ -51,7 +53,7 @@ def read_seed_task(fields: Fields) -> dict[str, Any]:
             "a row holds one, an object with 'input' and 'output'. Write each as a row "
             "of its own."
         )
-    inner = {"text": "input", "target": "output"}
+    inner = {"instruction": "instruction", "text": "input", "target": "output"}
     row = {**instances[0], "instruction": fields.string("instruction")}
     return read_instruction(Fields(row, inner, f"{fields.place}, instance 1"))
 
@@ -65,13 +67,8 @@ def read_conversation(fields: Fields) -> dict[str, Any]:
 def read_completion(fields: Fields) -> dict[str, Any]:
     """Return a chat of which the completion alone is learnt."""
     prompt = _turns(fields, "prompt", "user")
-    turns = tuple(
-        Message(turn.role, turn.content, turn.tool_calls, False)
-        if turn.learns
-        else turn
-        for turn in _with_system(prompt, fields)
-    )
-    return _conversation_row((*turns, *_turns(fields, "completion")), fields)
+    turns = *_unlearnt(_with_system(prompt, fields)), *_turns(fields, "completion")
+    return _conversation_row(turns, fields)
 
 
 def read_text(fields: Fields) -> dict[str, Any]:
@@ -84,9 +81,8 @@ def read_text(fields: Fields) -> dict[str, Any]:
 
 def read_preference(fields: Fields) -> dict[str, Any]:
     """Return two answers to the same turns, which may stand before each answer too."""
-    has_prompt = fields.value("prompt") is not None
     prompt, chosen, rejected = _apart(
-        _turns(fields, "prompt", "user") if has_prompt else (),
+        _asked(fields),
         _turns(fields, "chosen"),
         _turns(fields, "rejected"),
     )
@@ -103,14 +99,21 @@ def read_preference(fields: Fields) -> dict[str, Any]:
     _check_answer(chosen, fields, "chosen")
     _check_answer(rejected, fields, "rejected")
     prompt = _with_system(prompt, fields)
+    _check_prompt(prompt, fields)
     sides = {"prompt": prompt, "chosen": chosen, "rejected": rejected}
     return _strings_or_turns(sides, fields) | _tools(fields)
 
 
 def read_judgement(fields: Fields) -> dict[str, Any]:
-    """Return an answer and whether it is wanted."""
-    prompt = _with_system(_turns(fields, "prompt", "user"), fields)
-    completion = _turns(fields, "completion")
+    """Return an answer and whether it is wanted; the last one of a conversation."""
+    if "messages" in fields.names:
+        prompt, completion = _last_answered(fields)
+    else:
+        prompt, completion = _asked(fields), _turns(fields, "completion")
+    if not prompt:
+        raise fields.wrong("prompt", "a string or a list of messages")
+    prompt = _unlearnt(_with_system(prompt, fields))
+    _check_prompt(prompt, fields)
     _check_answer(completion, fields, "completion")
     sides = {"prompt": prompt, "completion": completion}
     label = {"label": _verdict(fields)}
@@ -119,12 +122,9 @@ def read_judgement(fields: Fields) -> dict[str, Any]:
 
 def to_question(row: Row) -> Conversation:
     """Return the conversation that an instruction, its text and its target are."""
-    asked = "\n".join(part for part in (row["instruction"], row["text"]) if part)
     turns = [Message("system", row["system"])] if row.get("system") else []
-    for question, answer in row.get("history", ()):
-        turns += [Message("user", question), Message("assistant", answer)]
-    turns += [Message("user", asked), Message("assistant", row["target"])]
-    return Conversation(tuple(turns))
+    turns += _question(row["instruction"], row["text"], row.get("history", ()))
+    return Conversation((*turns, Message("assistant", row["target"])))
 
 
 def to_conversation(row: Row) -> Conversation:
@@ -152,8 +152,41 @@ def to_judgement(row: Row) -> Judgement:
     return Judgement(Conversation(turns, _saved_tools(row)), row["label"])
 
 
+def _asked(fields: Fields) -> tuple[Message, ...]:
+    """Return what an answer answers: a prompt if there is one, or an instruction."""
+    if "instruction" in fields.names:
+        instruction, text = fields.filled("instruction"), fields.optional("text")
+        return _question(instruction, text, _history(fields))
+    return () if fields.value("prompt") is None else _turns(fields, "prompt", "user")
+
+
+def _question(
+    instruction: str, text: str, history: Sequence[Sequence[str]]
+) -> tuple[Message, ...]:
+    """Return an instruction and its text as the user's turn, after earlier ones."""
+    earlier = [
+        turn
+        for question, answer in history
+        for turn in (Message("user", question), Message("assistant", answer))
+    ]
+    asked = "\n".join(part for part in (instruction, text) if part)
+    return (*earlier, Message("user", asked))
+
+
+def _last_answered(fields: Fields) -> tuple[tuple[Message, ...], tuple[Message, ...]]:
+    """Return a conversation up to the assistant's last turn, and from there on."""
+    turns = read_turns(fields.value("messages"), fields.name("messages"), fields.place)
+    answers = [at for at, turn in enumerate(turns) if turn.role == "assistant"]
+    if not answers or not answers[-1]:
+        raise DataError(
+            f"{fields.place}, field '{fields.name('messages')}': there is no answer of "
+            "the assistant to a turn before it, so there is nothing to judge."
+        )
+    return turns[: answers[-1]], turns[answers[-1] :]
+
+
 def _history(fields: Fields) -> list[list[str]]:
-    pairs = parsed(fields.value("history")) or []
+    pairs = parsed(fields.value("history"), fields.place) or []
     if not isinstance(pairs, list | tuple):
         raise fields.wrong("history", "a list of questions and answers")
     history = []
@@ -186,6 +219,12 @@ def _turns(
     return read_turns(value, fields.name(ours), fields.place)
 
 
+def _unlearnt(turns: Sequence[Message]) -> tuple[Message, ...]:
+    return tuple(
+        replace(turn, is_learnt=False) if turn.learns else turn for turn in turns
+    )
+
+
 def _with_system(turns: Sequence[Message], fields: Fields) -> tuple[Message, ...]:
     system = fields.optional("system")
     if not system.strip() or turns[0] == Message("system", system):
@@ -199,11 +238,7 @@ def _with_system(turns: Sequence[Message], fields: Fields) -> tuple[Message, ...
 
 
 def _conversation_row(turns: Sequence[Message], fields: Fields) -> dict[str, Any]:
-    if turns[0].role == "assistant":
-        raise DataError(
-            f"{fields.place}, message 1 is the assistant's, so it answers nothing. "
-            "Begin with what the user or the system said."
-        )
+    _check_prompt(turns, fields)
     if not any(turn.role == "assistant" for turn in turns):
         raise DataError(
             f"{fields.place} has no message of the assistant, so there is nothing to "
@@ -237,12 +272,25 @@ def _apart(
     return prompt, chosen[len(prompt) :], rejected[len(prompt) :]
 
 
+def _check_prompt(turns: Sequence[Message], fields: Fields) -> None:
+    if turns[0].role == "assistant":
+        raise DataError(
+            f"{fields.place}, message 1 is the assistant's, so it answers nothing. "
+            "Begin with what the user or the system said."
+        )
+
+
 def _check_answer(answer: Sequence[Message], fields: Fields, ours: str) -> None:
     if not answer or answer[0].role != "assistant":
         found = f"'{answer[0].role}' speaks first" if answer else "nothing is left"
         raise DataError(
             f"{fields.place}, field '{fields.name(ours)}': behind the prompt {found}. "
             "An answer begins with the assistant."
+        )
+    if not any(turn.learns for turn in answer):
+        raise DataError(
+            f"{fields.place}, field '{fields.name(ours)}' has no message that is "
+            "learnt: each is marked as not to be. Mark one, or leave the row out."
         )
 
 
@@ -251,7 +299,11 @@ def _verdict(fields: Fields) -> bool:
     if isinstance(value, str):
         value = {"true": True, "false": False}.get(value.strip().lower(), value)
     if value not in (True, False):
-        raise fields.wrong("label", "true or false")
+        raise fields.wrong(
+            "label",
+            "true or false for an answer that is wanted or not. If it says something "
+            "else, leave the column out, or name a shape without it",
+        )
     return bool(value)
 
 

@@ -5,7 +5,7 @@ for the columns of their kind, so they are rows of a table.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from xturing.core.errors import DataError
@@ -48,6 +48,8 @@ _RECORDS: Mapping[Kind, Callable[[Row], Record]] = {
 PICTURES = ("images", "image", "videos", "audios")
 BEFORE = {"system": "system", "history": "history"}
 AROUND = {"system": "system", "tools": "tools"}
+VERDICT = {"label": ("kto_tag",)}
+"""What LLaMA-Factory calls the column that says whether an answer is wanted."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +64,8 @@ class Shape:
     """Our column -> the row's column, for those that every row has."""
     optional: Mapping[str, str] = field(default_factory=dict)
     """The same for columns that may be missing or empty."""
+    aliases: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Our column -> what else rows may call it."""
     unsupported: tuple[str, ...] = ()
     """Columns whose content would be lost, so rows that fill them are refused."""
     reason: str = field(default="", compare=False)
@@ -76,6 +80,17 @@ class Shape:
     def names(self) -> Mapping[str, str]:
         """Our column -> the row's column."""
         return {**self.columns, **self.optional}
+
+    def called_as_in(self, row: Row) -> "Shape":
+        """Return this shape with the names that the row has for its columns."""
+        columns = {
+            ours: next(
+                (name for name in (its, *self.aliases.get(ours, ())) if name in row),
+                its,
+            )
+            for ours, its in self.columns.items()
+        }
+        return replace(self, columns=columns)
 
     def fits(self, row: Row) -> bool:
         """Tell whether the row has every column of this shape."""
@@ -173,11 +188,55 @@ SHAPES = (
         unsupported=PICTURES,
     ),
     Shape(
+        name="alpaca_preference",
+        kind="preference",
+        read=read_preference,
+        columns={
+            "instruction": "instruction",
+            "chosen": "chosen",
+            "rejected": "rejected",
+        },
+        optional={"text": "input", **BEFORE, **AROUND},
+        unsupported=PICTURES,
+    ),
+    Shape(
         name="kto",
         kind="judgement",
         read=read_judgement,
         columns={"prompt": "prompt", "completion": "completion", "label": "label"},
         optional=AROUND,
+        aliases=VERDICT,
+        unsupported=PICTURES,
+    ),
+    Shape(
+        name="messages_kto",
+        kind="judgement",
+        read=read_judgement,
+        columns={"messages": "messages", "label": "label"},
+        optional=AROUND,
+        aliases=VERDICT,
+        unsupported=PICTURES,
+    ),
+    Shape(
+        name="sharegpt_kto",
+        kind="judgement",
+        read=read_judgement,
+        columns={"messages": "conversations", "label": "label"},
+        optional=AROUND,
+        aliases=VERDICT,
+        unsupported=PICTURES,
+    ),
+    Shape(
+        name="alpaca_kto",
+        kind="judgement",
+        read=read_judgement,
+        columns={
+            "instruction": "instruction",
+            "completion": "output",
+            "label": "label",
+        },
+        optional={"text": "input", **BEFORE, **AROUND},
+        aliases=VERDICT,
         unsupported=PICTURES,
     ),
 )

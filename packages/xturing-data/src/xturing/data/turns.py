@@ -10,8 +10,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from xturing.core.errors import DataError
-from xturing.data.fields import Row, brief, filled, parsed, string, wrong
+from xturing.data.fields import Row, filled, parsed, string, wrong
 from xturing.data.records import ROLES, Message, Role, ToolCall
+from xturing.data.wording import brief
 
 ROLE_NAMES: Mapping[str, Role] = {
     **{role: role for role in ROLES},
@@ -38,7 +39,7 @@ def read_turns(value: object, column: str, place: str) -> tuple[Message, ...]:
     Raises:
         DataError: it holds none, or one is wrong; the error names its number.
     """
-    turns = parsed(value)
+    turns = parsed(value, f"{place}, field '{column}'")
     if isinstance(turns, Mapping):
         turns = [turns]
     if not isinstance(turns, list | tuple) or not turns:
@@ -60,7 +61,7 @@ def read_tools(value: object, place: str) -> tuple[Mapping[str, Any], ...]:
     Raises:
         DataError: it is no list of objects with a name.
     """
-    tools = parsed(value)
+    tools = parsed(value, f"{place}, field 'tools'")
     if tools is None or tools == "":
         return ()
     if not isinstance(tools, list | tuple):
@@ -88,7 +89,8 @@ def _message(turn: object, place: str) -> Message:
     role = ROLE_NAMES.get(name)
     if role is None:
         raise DataError(
-            f"{place} has the role '{name}'; a role is one of {', '.join(ROLE_NAMES)}."
+            f"{place} has the role {brief(name)}; a role is one of "
+            f"{', '.join(ROLE_NAMES)}."
         )
     for column in LOST:
         if turn.get(column):
@@ -157,7 +159,7 @@ def _flag(turn: Row, role: Role, place: str) -> bool | None:
 
 
 def _calls(value: object, place: str) -> tuple[ToolCall, ...]:
-    calls = parsed(value)
+    calls = parsed(value, place)
     if isinstance(calls, Mapping):
         calls = [calls]
     if not isinstance(calls, list | tuple):
@@ -170,7 +172,7 @@ def _call(value: object, place: str) -> ToolCall:
     name = call.get("name") if isinstance(call, Mapping) else None
     if not isinstance(call, Mapping) or not isinstance(name, str):
         raise _wrong_call(value, place)
-    arguments = parsed(call.get("arguments") or {})
+    arguments = parsed(call.get("arguments") or {}, place)
     if not isinstance(arguments, Mapping):
         raise _wrong_call(value, place)
     return ToolCall(name, arguments)

@@ -1,34 +1,36 @@
 """Rows that say almost what another says: MinHash proposes, counting decides.
 
-A row is the set of its shingles: every run of a few tokens in one of its texts. Rows
-whose MinHash signatures share a band are compared, and only the true share of common
-shingles (Jaccard's index) decides: a pair may be missed, seldom, but none is called
-alike that is not. System prompts and tools are left out, since rows share them by
-design.
+A row is the set of its shingles. Rows whose MinHash signatures share a band are
+compared, and only the true share of common shingles (Jaccard's index) decides: a pair
+may be missed, seldom, but none is called alike that is not.
+
+Where more than `HELD` rows share a band, a row is compared with the first of them
+alone, so that the work grows with the number of rows and not with its square. Rows
+with the very shingles of one that is held are not held beside it.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from xturing.core.errors import SettingsError
-from xturing.core.extras import require
 from xturing.data.curation.duplicates import Duplicates, report
-from xturing.data.curation.passages import passages
 from xturing.data.curation.rows import Rows, placed, rereadable
-from xturing.data.curation.text import FOLDED, tokens
+from xturing.data.curation.signatures import (
+    PERMUTATIONS,
+    Hashes,
+    band_keys,
+    shingles,
+)
 from xturing.data.records import Record
 
-PERMUTATIONS = 128
-"""Numbers in a signature."""
 RECALL = 0.99
 """Least chance that two rows are compared that are just as alike as the threshold."""
+HELD = 64
+"""Rows of one bucket that later rows are compared with."""
 ROWS_AT_ONCE = 1024
-
-Hashes = NDArray[np.uint64]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,13 +90,19 @@ def find_near_duplicates(rows: Rows, nearness: Nearness | None = None) -> Duplic
 
 
 def near_pairs(rows: Rows, nearness: Nearness) -> Iterator[tuple[int, int]]:
-    """Yield all pairs of near-duplicates, the earlier row first."""
+    """Yield pairs of near-duplicates, the earlier row first.
+
+    Of rows with the same shingles, the first alone is paired with later ones: whatever
+    is linked to the others is linked to it.
+    """
     rows = rereadable(rows)
     buckets = _buckets(rows, nearness)
     for row, hashes in _suspects(rows, buckets, nearness):
-        for other, _ in buckets.near(row, hashes, nearness.threshold):
+        near = buckets.near(row, hashes, nearness.threshold)
+        for other, _ in near:
             yield other, row
-        buckets.add(row, hashes)
+        if all(similarity < 1 for _, similarity in near):
+            buckets.add(row, hashes)
 
 
 class _Buckets:
@@ -119,9 +127,11 @@ class _Buckets:
 
     def add(self, row: int, hashes: Hashes) -> None:
         """Hold a row, to be found from now on."""
-        self._hashes[row] = hashes
         for bucket in self._of(row):
-            self._rows.setdefault(bucket, []).append(row)
+            held = self._rows.setdefault(bucket, [])
+            if len(held) < HELD:
+                held.append(row)
+                self._hashes[row] = hashes
 
     def near(
         self, row: int, hashes: Hashes, threshold: float
@@ -147,7 +157,7 @@ def _buckets(rows: Rows, nearness: Nearness) -> _Buckets:
     keys = [np.empty((0, bands), dtype=np.uint64)]
     empty = [np.empty(0, dtype=np.bool_)]
     for batch in _hashed(rows, nearness):
-        keys.append(_band_keys(batch, bands, width, nearness.seed))
+        keys.append(band_keys(batch, bands, width, nearness.seed))
         empty.append(np.array([not len(hashes) for hashes in batch]))
     return _Buckets(np.concatenate(keys), np.concatenate(empty))
 
@@ -171,77 +181,10 @@ def _hashed(
     for index, row in enumerate(placed(rows)):
         batch.append(row.record if wanted is None or wanted[index] else None)
         if len(batch) == ROWS_AT_ONCE:
-            yield _shingles(batch, nearness.shingle)
+            yield shingles(batch, nearness.shingle)
             batch = []
     if batch:
-        yield _shingles(batch, nearness.shingle)
-
-
-def _shingles(batch: Sequence[Record | None], size: int) -> list[Hashes]:
-    """Return the sorted hashes of each record's shingles.
-
-    A shingle's hash is made of those of its role and its tokens. A text of fewer
-    tokens is one shingle.
-    """
-    flat: list[str] = []
-    roles: list[str] = []
-    lengths: list[int] = []
-    owners: list[int] = []
-    for owner, record in enumerate(batch):
-        for role, found in _texts(record) if record else ():
-            flat += found
-            flat += [""] * (size - len(found))
-            roles.append(role)
-            lengths.append(max(size, len(found)))
-            owners.append(owner)
-    if not flat:
-        return [np.empty(0, dtype=np.uint64)] * len(batch)
-    hashed, of_role = (
-        np.array(hashes, dtype=np.uint64)
-        for hashes in _minhash().hash_token_sets([flat, roles])
-    )
-    text = np.repeat(np.arange(len(lengths)), lengths)
-    starts = np.flatnonzero(text[: len(text) - size + 1] == text[size - 1 :])
-    keys = of_role[text[starts]]
-    for offset in range(size):
-        keys = _mixed(keys, hashed[starts + offset])
-    cuts = np.searchsorted(np.array(owners)[text[starts]], range(1, len(batch)))
-    return [np.unique(part) for part in np.split(keys, cuts)]
-
-
-def _texts(record: Record) -> Iterator[tuple[str, list[str]]]:
-    """Yield role and tokens of each text that counts."""
-    for passage in passages(record):
-        if not passage.is_frame:
-            # What is no character (a lone surrogate) cannot be hashed as text.
-            text = FOLDED(passage.text).encode(errors="replace").decode()
-            if found := tokens(text):
-                yield passage.role.encode(errors="replace").decode(), found
-
-
-def _band_keys(
-    batch: Sequence[Hashes], bands: int, width: int, seed: int
-) -> NDArray[np.uint64]:
-    ends = np.cumsum([0, *(len(hashes) for hashes in batch)], dtype=np.uint64)
-    matrix = _minhash().digest_matrix_from_flat_token_hashes(
-        np.concatenate(batch), ends, PERMUTATIONS, seed
-    )
-    signatures = np.array(matrix.to_rows(), dtype=np.uint64)
-    cut = signatures[:, : bands * width].reshape(len(batch), bands, width)
-    # Keys that meet by chance cost a comparison and no more.
-    keys = np.zeros((len(batch), bands), dtype=np.uint64)
-    for column in range(width):
-        keys = _mixed(keys, cut[:, :, column])
-    return keys
-
-
-def _mixed(keys: NDArray[np.uint64], more: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    mixed = (keys ^ more) * np.uint64(0x9E3779B97F4A7C15)
-    return mixed ^ (mixed >> np.uint64(29))
-
-
-def _minhash() -> Any:
-    return require("rensa", package="xturing-data", extra="curation").RMinHash
+        yield shingles(batch, nearness.shingle)
 
 
 def _similarities(own: Hashes, others: Sequence[Hashes]) -> NDArray[np.float64]:

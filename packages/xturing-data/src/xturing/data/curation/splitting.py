@@ -39,7 +39,8 @@ def split(
 
     Rows with the same question (so duplicates too), and texts that are the same, go to
     the same part. With `near`, so do near-duplicates and whatever they are linked to;
-    then a new row that is like an old one may move both. Shares are met on the average,
+    then a new row that is like an old one may move both, and so may the order where
+    very many rows are nearly alike (see `near.HELD`). Shares are met on the average,
     not to the row, since each group falls where its content says.
 
     Raises:

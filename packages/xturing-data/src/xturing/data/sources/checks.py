@@ -3,11 +3,11 @@
 Knows nothing of what the fields mean.
 """
 
-import reprlib
 from collections.abc import Mapping
 from typing import Any
 
 from xturing.core.errors import DataError
+from xturing.data.wording import brief, shortened
 
 MAX_DEPTH = 64
 """Lists and objects inside one another; far more than any row of ours needs."""
@@ -23,9 +23,7 @@ def as_row(value: object, place: str) -> Mapping[str, Any]:
     if isinstance(value, DataError):
         raise value
     if not isinstance(value, Mapping):
-        raise DataError(
-            f"{place} is {reprlib.repr(value)}, not an object with named fields."
-        )
+        raise DataError(f"{place} is {brief(value)}, not an object with named fields.")
     for name, field in value.items():
         if isinstance(field, str) and field.isascii() and str(name).isascii():
             continue
@@ -35,11 +33,12 @@ def as_row(value: object, place: str) -> Mapping[str, Any]:
 
 def _check_field(name: object, field: object, place: str) -> None:
     level = [name, field]
+    shown = ascii(shortened(name))
     for _ in range(MAX_DEPTH):
         for text in level:
             if isinstance(text, str) and not _is_text(text):
                 raise DataError(
-                    f"{place}, field {name!a}: this holds half of a surrogate "
+                    f"{place}, field {shown}: this holds half of a surrogate "
                     f"pair ({_first_half(text)}), which is no character. Write the "
                     "pair in full or leave it out."
                 )
@@ -47,7 +46,7 @@ def _check_field(name: object, field: object, place: str) -> None:
         if not level:
             return
     raise DataError(
-        f"{place}, field {name!a}: this is nested more than {MAX_DEPTH} deep."
+        f"{place}, field {shown}: this is nested more than {MAX_DEPTH} deep."
     )
 
 

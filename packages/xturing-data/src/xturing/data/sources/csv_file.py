@@ -4,16 +4,16 @@ Commas, semicolons, tabs and bars are told apart by the first line. Every value 
 string; a row with too few or too many is an error.
 """
 
-import csv
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
 from xturing.core.errors import DataError
 from xturing.data.sources import Entry, Options, Table
-from xturing.data.sources.delimited import delimiter_of, rows_of
+from xturing.data.sources.delimited import BrokenRowError, delimiter_of, rows_of
 from xturing.data.sources.files import FileSource
 from xturing.data.sources.text import TextFile
+from xturing.data.wording import listed, shortened
 
 
 def _table(path: Path, options: Options, delimiter: str | None = None) -> Table:
@@ -27,7 +27,6 @@ def _table(path: Path, options: Options, delimiter: str | None = None) -> Table:
 def _entries(file: TextFile, delimiter: str) -> Iterator[Entry]:
     lines = (f"{line}\n" for _, line in file.lines())
     header: list[str] | None = None
-    number = 0
     try:
         for number, values in rows_of(lines, delimiter):
             place = f"{file.path}, line {number}"
@@ -37,9 +36,9 @@ def _entries(file: TextFile, delimiter: str) -> Iterator[Entry]:
                 yield _ragged(values, header, place), place
             else:
                 yield dict(zip(header, values, strict=True)), place
-    except csv.Error as error:
+    except BrokenRowError as error:
         raise DataError(
-            f"{file.path}, after line {number}: the quoting is broken ({error}). A "
+            f"{file.path}, line {error.line}: the quoting is broken ({error}). A "
             "value with quotes or line feeds stands in double quotes, and quotes in it "
             'are doubled: "like ""this""".'
         ) from error
@@ -48,14 +47,16 @@ def _entries(file: TextFile, delimiter: str) -> Iterator[Entry]:
 def _header(names: list[str], place: str) -> list[str]:
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
-        raise DataError(f"{place} names the column '{twice}' twice. Rename one.")
+        raise DataError(
+            f"{place} names the column '{shortened(twice)}' twice. Rename one."
+        )
     return names
 
 
 def _ragged(values: list[str], header: list[str], place: str) -> DataError:
     return DataError(
         f"{place} has {len(values)} values and the first line names {len(header)} "
-        f"columns ({', '.join(header)}). Quote values in which the separator stands."
+        f"columns ({listed(header)}). Quote values in which the separator stands."
     )
 
 

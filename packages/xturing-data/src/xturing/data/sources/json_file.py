@@ -19,6 +19,7 @@ from xturing.data.sources.jsonl_file import lines_table
 from xturing.data.sources.memory import column_entries, numbered
 from xturing.data.sources.sniffing import PEEK, are_json_lines
 from xturing.data.sources.text import TextFile
+from xturing.data.wording import shortened
 
 _AROUND_AN_ARRAY = re.compile(r'\s*\{\s*("(?:[^"\\]|\\.)*")\s*:\s*\[\s*\{')
 
@@ -31,7 +32,7 @@ def _table(path: Path, options: Options) -> Table:
     if are_json_lines(start):
         return lines_table(path, options)
     if around := _AROUND_AN_ARRAY.match(start):
-        name = _name(around[1])
+        name = shortened(_name(around[1]))
         origin = f"{path}, field '{name}'"
         entries = partial(_array_inside, file, origin)
         return Table(origin, entries, f"the JSON array in the field '{name}'")
@@ -58,6 +59,8 @@ def _object(file: TextFile) -> Iterator[Entry]:
     if not values.peek():
         return
     value = values.value()
+    if isinstance(value, DataError):
+        raise value
     values.end('if each line is a row of its own, read it with source="jsonl"')
     if not isinstance(value, dict):
         raise DataError(

@@ -10,9 +10,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from xturing.core.errors import DataError
+from xturing.data.json_text import DECODER, RepeatedKeyError
 
 _SPACE = re.compile(r"[ \t\r\n]*")
-_DECODER = json.JSONDecoder()
+_DECODER = DECODER
+_LENIENT = json.JSONDecoder()
 _LONGEST_WORD = 16
 """More characters than an escape, a number's exponent or `-Infinity` takes."""
 
@@ -65,29 +67,42 @@ class JsonValues:
             raise self._error(f"the text goes on after its end; {hint}", self._at)
 
     def value(self) -> object:
-        """Return the value that follows.
+        """Return the value that follows, or the `DataError` that it has a key twice.
 
         Raises:
             DataError: there is none, or it is not whole.
         """
         self.peek()
+        decoder, repeated = _DECODER, None
         while True:
             try:
-                value, end = _DECODER.raw_decode(self._text, self._at)
-            except json.JSONDecodeError as error:
-                problem = self._error(error.msg, error.pos)
-                if not self._may_be_cut(error) or not self._more():
-                    raise problem from error
-            except RecursionError:
-                raise self._error("it is nested too deep", self._at) from None
-            except ValueError as error:
-                raise self._error(str(error), self._at) from error
+                value, end = decoder.raw_decode(self._text, self._at)
+            except RepeatedKeyError as error:
+                # Where it ends is still wanted, to read on behind it.
+                decoder = _LENIENT
+                repeated = DataError(f"{self._place(self._at)}: {error}.")
+            except (ValueError, RecursionError) as error:
+                self._read_on(error)
             else:
                 is_number = isinstance(value, int | float)
                 if is_number and end == len(self._text) and self._more():
                     continue
                 self._at = end
-                return value
+                return value if repeated is None else repeated
+
+    def _read_on(self, error: ValueError | RecursionError) -> None:
+        """Read more of a value that only seems wrong because it is cut.
+
+        Raises:
+            DataError: it is wrong.
+        """
+        if isinstance(error, RecursionError):
+            raise self._error("it is nested too deep", self._at) from None
+        if not isinstance(error, json.JSONDecodeError):
+            raise self._error(str(error), self._at) from error
+        problem = self._error(error.msg, error.pos)
+        if not self._may_be_cut(error) or not self._more():
+            raise problem from error
 
     def _may_be_cut(self, error: json.JSONDecodeError) -> bool:
         is_near = error.pos >= len(self._text) - _LONGEST_WORD
@@ -113,8 +128,9 @@ class JsonValues:
             return self._line, self._column + at
         return self._line + feeds, at - self._text.rindex("\n", 0, at)
 
-    def _error(self, why: str, at: int) -> DataError:
+    def _place(self, at: int) -> str:
         line, column = self._position(at)
-        return DataError(
-            f"{self._path}, line {line}, column {column}: this is not JSON ({why})."
-        )
+        return f"{self._path}, line {line}, column {column}"
+
+    def _error(self, why: str, at: int) -> DataError:
+        return DataError(f"{self._place(at)}: this is not JSON ({why}).")

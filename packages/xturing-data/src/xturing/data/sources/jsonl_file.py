@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from xturing.core.errors import DataError
+from xturing.data.json_text import DECODER, RepeatedKeyError
 from xturing.data.sources import Entry, Options, Table
 from xturing.data.sources.files import FileSource
 from xturing.data.sources.json_array import array_table, is_array
@@ -35,7 +36,9 @@ def _entries(file: TextFile) -> Iterator[Entry]:
 
 def _value(line: str, place: str) -> object:
     try:
-        return json.loads(line)
+        return DECODER.decode(line)
+    except RepeatedKeyError as error:
+        return DataError(f"{place}: {error}.")
     except json.JSONDecodeError as error:
         why = f"{error.msg} at column {error.colno}"
     except RecursionError:

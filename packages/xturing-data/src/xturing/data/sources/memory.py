@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from xturing.core.errors import DataError
 from xturing.data.sources import Entry, Options, Table
 from xturing.data.sources.names import choose_split
+from xturing.data.wording import joined, shortened
 
 if TYPE_CHECKING:
     from datasets import Dataset, DatasetDict, IterableDataset, IterableDatasetDict
@@ -60,13 +61,15 @@ def column_entries(columns: Mapping[str, object], origin: str) -> Iterator[Entry
     for name, values in columns.items():
         if not isinstance(values, list | tuple):
             raise DataError(
-                f"{origin}, column '{name}' is {type(values).__name__}, not a list. "
-                "A dict of rows has one list a column, all of the same length."
+                f"{origin}, column '{shortened(name)}' is {type(values).__name__}, "
+                "not a list. A dict of rows has one list a column, all of the same "
+                "length."
             )
         lists[name] = values
     lengths = {name: len(values) for name, values in lists.items()}
     if len(set(lengths.values())) > 1:
-        raise DataError(f"{origin} has columns of different lengths: {lengths}.")
+        several = joined([f"{shortened(name)}: {lengths[name]}" for name in lengths])
+        raise DataError(f"{origin} has columns of different lengths: {several}.")
     rows = (
         dict(zip(lists, row, strict=True)) for row in zip(*lists.values(), strict=True)
     )

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from xturing.core.errors import DataError
+from xturing.data.wording import listed, shortened
 
 ALIASES = (
     ("train", "training"),
@@ -28,7 +29,8 @@ def choose_split(names: Sequence[object], wanted: str | None, origin: str) -> st
             found = [name for name in aliases if name in there]
             if found:
                 return found[0]
+    found = listed(there) if there else "(none)"
     raise DataError(
-        f"{origin} has the splits {', '.join(there) or '(none)'} and none named "
-        f"'{sought}'. Say which one you want with split=…"
+        f"{origin} has the splits {found} and none named "
+        f"'{shortened(sought)}'. Say which one you want with split=…"
     )
