@@ -439,11 +439,12 @@ def test_a_label_is_a_verdict_before_its_other_name_is():
     assert dataset[0]["label"] is True
 
 
-def test_a_label_that_is_no_verdict_is_left_aside_by_a_shape_without_it():
-    row = JUDGEMENTS["messages_kto"] | {"label": "physics"}
-    with pytest.raises(DataError, match="name a shape without it"):
-        open_dataset([row])
-    assert open_dataset([row], shape="messages").record(0) == QUESTION
+@pytest.mark.parametrize("shape", ["messages", "sharegpt", "alpaca"])
+def test_a_label_that_is_a_topic_makes_no_judgement(shape):
+    row = JUDGEMENTS[f"{shape}_kto"] | {"label": "physics"}
+    dataset = open_dataset([row])
+    assert dataset.shape.name == shape
+    assert "label is not used" in dataset.decision
 
 
 @pytest.mark.parametrize("label", ["maybe", None, 2])

@@ -36,6 +36,7 @@ def recognise(
     fitting = [candidate for candidate in candidates if candidate.fits(row)]
     if not fitting:
         raise _no_fit(row, candidates, place)
+    fitting = [one for one in fitting if one.suits(row)] or fitting
     best = _widest(fitting, row)
     if len(best) > 1:
         raise DataError(
@@ -121,7 +122,8 @@ def _no_fit(row: Row, candidates: Sequence[Shape], place: str) -> DataError:
 def _refuse_wider_kind(chosen: Shape, row: Row, place: str) -> None:
     """Refuse rows of which a dataset of another kind would read all this one reads."""
     for other in _every_shape(row):
-        if other.fits(row) and chosen.used(row) < other.used(row):
+        could = other.fits(row) and other.suits(row)
+        if could and chosen.used(row) < other.used(row):
             lost = sorted(other.used(row) - chosen.used(row))
             raise DataError(
                 f"{place} has {joined(sorted(other.used(row)))}: rows of the shape "

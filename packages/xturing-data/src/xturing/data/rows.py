@@ -120,6 +120,13 @@ def read_judgement(fields: Fields) -> dict[str, Any]:
     return _strings_or_turns(sides, fields) | label | _tools(fields)
 
 
+def verdict(value: object) -> bool | None:
+    """Return whether a label says that an answer is wanted; None if it says neither."""
+    if isinstance(value, str):
+        value = {"true": True, "false": False}.get(value.strip().lower(), value)
+    return bool(value) if value in (True, False) else None
+
+
 def to_question(row: Row) -> Conversation:
     """Return the conversation that an instruction, its text and its target are."""
     turns = [Message("system", row["system"])] if row.get("system") else []
@@ -295,16 +302,14 @@ def _check_answer(answer: Sequence[Message], fields: Fields, ours: str) -> None:
 
 
 def _verdict(fields: Fields) -> bool:
-    value = fields.value("label")
-    if isinstance(value, str):
-        value = {"true": True, "false": False}.get(value.strip().lower(), value)
-    if value not in (True, False):
+    wanted = verdict(fields.value("label"))
+    if wanted is None:
         raise fields.wrong(
             "label",
             "true or false for an answer that is wanted or not. If it says something "
             "else, leave the column out, or name a shape without it",
         )
-    return bool(value)
+    return wanted
 
 
 def _saved(value: Any, speaker: Role = "assistant") -> tuple[Message, ...]:

@@ -24,6 +24,7 @@ from xturing.data.rows import (
     to_judgement,
     to_preference,
     to_question,
+    verdict,
 )
 
 Kind = Literal["instruction", "messages", "text", "preference", "judgement"]
@@ -95,6 +96,15 @@ class Shape:
     def fits(self, row: Row) -> bool:
         """Tell whether the row has every column of this shape."""
         return all(column in row for column in self.columns.values())
+
+    def suits(self, row: Row) -> bool:
+        """Tell whether a row that fits may be meant so, by what is in it.
+
+        Topics and classes are called labels as often as verdicts are.
+        """
+        return (
+            self.kind != "judgement" or verdict(row[self.columns["label"]]) is not None
+        )
 
     def used(self, row: Row) -> frozenset[str]:
         """Return the columns of the row that this shape reads."""
