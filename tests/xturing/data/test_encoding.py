@@ -261,3 +261,10 @@ def test_the_row_that_a_template_refuses_is_named_among_many():
     rows = [{"instruction": f"{n % 9} odd"[: n + 1], "target": "yes"} for n in range(9)]
     with pytest.raises(DataError, match=r"row 5.* refuses .*odd"):
         encode(InstructionDataset(rows), tiny.tokenizer(picky), max_length=LONG)
+
+
+def test_limits_that_a_tokenizer_was_called_with_cut_no_row__peer_theme_3(tokenizer):
+    rows = one("say " * 20, "fox " * 20)
+    expected = encode(rows, tokenizer, max_length=LONG).examples[0].ids.tolist()
+    tokenizer(["x"], truncation=True, max_length=4, padding="max_length")
+    assert encode(rows, tokenizer, max_length=LONG).examples[0].ids.tolist() == expected

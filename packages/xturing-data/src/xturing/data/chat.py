@@ -23,6 +23,7 @@ class Tokenizer(Protocol):
     bos_token_id: Any
     eos_token_id: Any
     is_fast: bool
+    backend_tokenizer: Any
     added_tokens_decoder: Any
 
     def __call__(self, text: Any, **options: Any) -> Any:

@@ -157,11 +157,11 @@ class _Chunk:
     def begin(self) -> None:
         """Let the texts be tokenized."""
         texts = [rendered.text for rendered in self._rendered]
-        self._tokens = self._reader.begin(texts)
+        self._wait = self._reader.begin(texts)
 
     def join(self) -> None:
         """Wait for the tokens, and for those of the prompts' ends."""
-        parts = zip(self._rendered, self._tokens.result(), self._rows, strict=True)
+        parts = zip(self._rendered, self._wait(), self._rows, strict=True)
         self._lines = [
             Line(rendered, tokens, self._reader, row.place)
             for rendered, tokens, row in parts

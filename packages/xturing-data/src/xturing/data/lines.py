@@ -11,8 +11,8 @@ the last added token in it, and only what comes from there on can differ. That t
 mostly the same in all rows (the mark of the assistant's turn), and then looked up.
 """
 
-from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from xturing.core.errors import DataError
 from xturing.data.chat import Rendered, Tokenizer, Turn
 from xturing.data.examples import Part
+from xturing.data.spelling import speller
 
 TAILS_KEPT = 1024
 """Most tails that are remembered."""
@@ -120,8 +121,8 @@ class Tokens:
 class Reader:
     """A tokenizer, and what was found out about it.
 
-    Tokenizing lets Python go on meanwhile, so it is done by a thread; by one alone,
-    because a tokenizer has a state.
+    Texts that have to be tokenized as a whole are given to a thread, which lets Python
+    go on meanwhile; to one alone, because a tokenizer has a state.
     """
 
     def __init__(self, tokenizer: Tokenizer) -> None:
@@ -132,6 +133,7 @@ class Reader:
             )
         self.tokenizer = tokenizer
         self._thread = ThreadPoolExecutor(max_workers=1)
+        self._speller = speller(tokenizer, self._encodings)
         added = tokenizer.added_tokens_decoder
         self._can_end = _lookup({*added, tokenizer.eos_token_id} - {None})
         self._cuts = _lookup(
@@ -155,21 +157,36 @@ class Reader:
     def __exit__(self, *_: object) -> None:
         self._thread.shutdown()
 
-    def begin(self, texts: Sequence[str]) -> "Future[list[Tokens]]":
-        """Begin to tokenize each text, without what a tokenizer puts around it."""
-        return self._thread.submit(self._read, list(texts))
+    def begin(self, texts: Sequence[str]) -> Callable[[], list[Tokens]]:
+        """Begin to tokenize texts; what is returned waits for their tokens.
+
+        They are without what a tokenizer puts around a text.
+        """
+        spelled = self._speller.read(texts) if self._speller else [None] * len(texts)
+        pairs = zip(texts, spelled, strict=True)
+        rest = [text for text, found in pairs if found is None]
+        coming = self._thread.submit(self._encodings, rest)
+
+        def wait() -> list[Tokens]:
+            encodings = iter(coming.result())
+            return [
+                Tokens.read(next(encodings) if found is None else found)
+                for found in spelled
+            ]
+
+        return wait
 
     def tokenize(self, texts: Sequence[str]) -> list[Tokens]:
         """Return the tokens of each text, without those a tokenizer puts around it."""
-        return self.begin(texts).result()
+        return self.begin(texts)()
 
-    def _read(self, texts: list[str]) -> list[Tokens]:
-        if not texts:
-            return []
-        encoding = self.tokenizer(
-            texts, add_special_tokens=False, return_attention_mask=False
-        )
-        return [Tokens.read(each) for each in encoding.encodings]
+    def _encodings(self, texts: list[str]) -> Sequence[Any]:
+        backend = self.tokenizer.backend_tokenizer
+        if backend.truncation or backend.padding or backend.encode_special_tokens:
+            # Left by a call with such options; any other call undoes it.
+            self.tokenizer("x")
+        # As the tokenizer itself would; but it would copy what is not needed, too.
+        return backend.encode_batch(texts, add_special_tokens=False)
 
     def tails(self, texts: Sequence[str]) -> dict[str, Tokens]:
         """Return the tokens of each text, those that were asked for before at once."""
@@ -234,10 +251,11 @@ class Line:
         self._reader = reader
         self._place = place
         self._cuts = reader.cuts(whole)
+        self._seams = [self._seam(turn) for turn in rendered.turns]
 
     def tails(self) -> list[str]:
         """Return the ends of the prompts, of which the tokens must be known."""
-        return [self._tail(turn, self._seam(turn)) for turn in self._rendered.turns]
+        return list(map(self._tail, self._rendered.turns, self._seams))
 
     def written(
         self, tails: dict[str, Tokens]
@@ -249,14 +267,17 @@ class Line:
         """
         cursor = 0
         parts = []
-        for turn in self._rendered.turns:
-            seam = self._seam(turn)
+        is_spliced = False
+        for turn, known in zip(self._rendered.turns, self._seams, strict=True):
+            seam = self._seam(turn) if is_spliced else known
             tail = tails[self._tail(turn, seam)]
             if not np.array_equal(
                 tail.ids, self._tokens.ids[seam.tail_from : seam.answer_from]
             ):
                 self._splice(turn, seam, tail, cursor)
-            start = self._tokens.token_at(turn.start)
+                is_spliced = True
+                seam = self._seam(turn)
+            start = seam.answer_from
             words_end = self._tokens.token_at(turn.answer_end)
             cursor = self._end(turn, words_end)
             parts.append((start, words_end, cursor))
