@@ -14,13 +14,17 @@ import numpy as np
 from xturing.core.errors import DataError
 from xturing.data.examples import Example, Part
 from xturing.data.records import Document, Placed
-from xturing.data.workers import Workers
+from xturing.data.workers import Encode, Workers
 
 NO_TOKENIZER: Any = None
 
 
-def letters(records: Iterable[Placed], tokenizer: Any) -> Iterator[Example]:
-    """Yield each text's characters; refuse a text that is "wrong"."""
+def letters(tokenizer: Any) -> Encode:
+    """Return what yields each text's characters, and refuses a text that is "wrong"."""
+    return _letters
+
+
+def _letters(records: Iterable[Placed]) -> Iterator[Example]:
     for number, row in enumerate(records):
         assert isinstance(row.record, Document)
         text = row.record.text
@@ -32,9 +36,9 @@ def letters(records: Iterable[Placed], tokenizer: Any) -> Iterator[Example]:
         yield Example(ids, parts, number, row.place)
 
 
-def death(records: Iterable[Placed], tokenizer: Any) -> Iterator[Example]:
-    """End the process, as the system does when memory is used up."""
-    os._exit(9)
+def death(tokenizer: Any) -> Encode:
+    """Return what ends the process, as the system does when memory is used up."""
+    return lambda records: os._exit(9)
 
 
 def rows(texts: Iterable[str]) -> Iterator[Placed]:

@@ -203,7 +203,7 @@ def test_a_value_of_any_length_is_parsed_in_linear_work(monkeypatch):
             parsed.append(len(s))
             return super().raw_decode(s, idx)
 
-    monkeypatch.setattr(json_values, "_DECODER", Counting())
+    monkeypatch.setattr(json_values, "DECODER", Counting())
     text = json.dumps([{"text": "x" * 1_000_000}])
     pieces = (text[at : at + 1000] for at in range(0, len(text), 1000))
     list(JsonValues(Path("a.json"), pieces).array())

@@ -28,6 +28,7 @@ from xturing.data import (
     open_dataset,
     open_stream,
 )
+from xturing.data.encoding import Encoder
 from xturing.data.workers import CHUNKS_EACH, Workers
 
 LONG = 10_000
@@ -56,7 +57,7 @@ def as_values(example):
 @pytest.fixture(scope="module")
 def two():
     """Return two workers that encode three rows at once."""
-    with Workers(encode_records, TOKENIZER, 2, 3) as workers:
+    with Workers(Encoder, TOKENIZER, 2, 3) as workers:
         yield workers
 
 
@@ -220,4 +221,4 @@ def test_no_workers_at_all_are_refused():
 def test_a_tokenizer_that_cannot_be_sent_says_so():
     held = threading.Lock()
     with pytest.raises(DataError, match="a lock, cannot be sent.*Use workers=1"):
-        Workers(encode_records, held, 2, 2)
+        Workers(Encoder, held, 2, 2)

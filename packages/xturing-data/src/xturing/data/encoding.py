@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
+from typing import Self
 
 from xturing.core.errors import DataError
 from xturing.data.caching import Cache
@@ -97,7 +98,7 @@ def _encoder(
     if workers == 1:
         yield partial(encode_records, tokenizer=tokenizer)
         return
-    with Workers(encode_records, tokenizer, workers, ROWS_AT_ONCE) as others:
+    with Workers(Encoder, tokenizer, workers, ROWS_AT_ONCE) as others:
         yield others.encoded
 
 
@@ -122,13 +123,33 @@ def encode_records(
     Raises:
         DataError: a record is of another kind, or the chat template does not fit it.
     """
-    marks = _marks(tokenizer)
-    rows = iter(records)
-    first = 0
-    with Reader(tokenizer) as reader:
+    with Encoder(tokenizer) as encoder:
+        yield from encoder(records)
+
+
+class Encoder:
+    """Encodes records, and keeps what it finds out of the tokenizer from call to call.
+
+    A call yields what `encode_records` does.
+    """
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self._reader = Reader(tokenizer)
+        self._marks = _marks(tokenizer)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._reader.close()
+
+    def __call__(self, records: Iterable[Placed]) -> Iterator[Example]:
+        """Yield each record as an example."""
+        rows = iter(records)
+        first = 0
         now: _Chunk | None = None
         while chunk := list(islice(rows, ROWS_AT_ONCE)):
-            later = _Chunk(chunk, first, reader, marks)
+            later = _Chunk(chunk, first, self._reader, self._marks)
             # What can be is done while these rows are being tokenized.
             if now is not None:
                 now.join()

@@ -151,10 +151,8 @@ class Reader:
         self._tails: dict[str, Tokens] = {}
         self.leads = self._leads()
 
-    def __enter__(self) -> "Reader":
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
+        """End the thread."""
         self._thread.shutdown()
 
     def begin(self, texts: Sequence[str]) -> Callable[[], list[Tokens]]:

@@ -22,7 +22,8 @@ from xturing.data.columns import Columns
 from xturing.data.examples import Example
 from xturing.data.records import Placed
 
-Encode = Callable[[Iterable[Placed], Tokenizer], Iterator[Example]]
+Encode = Callable[[Iterable[Placed]], Iterator[Example]]
+Begin = Callable[[Tokenizer], Encode]
 
 CHUNKS_EACH = 2
 """Chunks under way for each process: one that it encodes and one that waits for it."""
@@ -30,6 +31,8 @@ CHUNKS_EACH = 2
 
 class Workers:
     """Processes that encode with one tokenizer; they end with the `with` block.
+
+    `begin` is called in each of them once, and returns what encodes there.
 
     They are started anew, not forked, so a script that uses them must keep its own work
     under `if __name__ == "__main__":`.
@@ -39,7 +42,7 @@ class Workers:
     """
 
     def __init__(
-        self, encode: Encode, tokenizer: Tokenizer, count: int, rows_at_once: int
+        self, begin: Begin, tokenizer: Tokenizer, count: int, rows_at_once: int
     ) -> None:
         self._rows_at_once = rows_at_once
         self._most_under_way = CHUNKS_EACH * count
@@ -48,7 +51,7 @@ class Workers:
             # A forked process would inherit locks that the tokenizer's threads hold.
             mp_context=get_context("spawn"),
             initializer=_begin,
-            initargs=(_pickled(encode, tokenizer),),
+            initargs=(_pickled(begin, tokenizer),),
         )
 
     def __enter__(self) -> Self:
@@ -114,9 +117,9 @@ def _died(place: str) -> DataError:
     )
 
 
-def _pickled(encode: Encode, tokenizer: Tokenizer) -> bytes:
+def _pickled(begin: Begin, tokenizer: Tokenizer) -> bytes:
     try:
-        return pickle.dumps((encode, tokenizer))
+        return pickle.dumps((begin, tokenizer))
     except (pickle.PicklingError, TypeError, AttributeError) as error:
         raise DataError(
             f"The tokenizer, a {type(tokenizer).__name__}, cannot be sent to worker "
@@ -126,8 +129,8 @@ def _pickled(encode: Encode, tokenizer: Tokenizer) -> bytes:
 
 # What follows happens in the workers.
 
-_work: list[tuple[Encode, Tokenizer]] = []
-"""What a worker was given when it began."""
+_work: list[Encode] = []
+"""What encodes in this worker."""
 
 
 def _begin(work: bytes) -> None:
@@ -136,7 +139,8 @@ def _begin(work: bytes) -> None:
     Thread(target=_end_with_parent, daemon=True).start()
     # The processes have all the cores together.
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
-    _work.append(pickle.loads(work))  # noqa: S301  # from our own process
+    begin, tokenizer = pickle.loads(work)  # noqa: S301  # from our own process
+    _work.append(begin(tokenizer))
 
 
 def _end_with_parent() -> None:
@@ -147,6 +151,5 @@ def _end_with_parent() -> None:
 
 
 def _encoded(chunk: Sequence[Placed], first: int) -> Columns:
-    encode, tokenizer = _work[0]
-    examples = encode(chunk, tokenizer)
+    examples = _work[0](chunk)
     return Columns.of([replace(each, row=first + each.row) for each in examples])

@@ -71,7 +71,7 @@ def _address_end(match: re.Match[str]) -> int | None:
 
 
 def _made_end(match: re.Match[str]) -> int | None:
-    """Return the end of what a machine made: words and placeholders are not it."""
+    """Return the end of a key, if a machine made it, and not a person from words."""
     key = match[match.lastindex or 0]
     kinds = sum(any(map(of, key)) for of in (str.islower, str.isupper, str.isdigit))
     # Words may be joined by hyphens and written in capitals, but hold no digits.

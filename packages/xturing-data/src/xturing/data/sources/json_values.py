@@ -13,7 +13,6 @@ from xturing.core.errors import DataError
 from xturing.data.json_text import DECODER, RepeatedKeyError
 
 _SPACE = re.compile(r"[ \t\r\n]*")
-_DECODER = DECODER
 _LENIENT = json.JSONDecoder()
 _LONGEST_WORD = 16
 """More characters than an escape, a number's exponent or `-Infinity` takes."""
@@ -73,7 +72,7 @@ class JsonValues:
             DataError: there is none, or it is not whole.
         """
         self.peek()
-        decoder, repeated = _DECODER, None
+        decoder, repeated = DECODER, None
         while True:
             try:
                 value, end = decoder.raw_decode(self._text, self._at)
