@@ -372,7 +372,7 @@ def test_settings_that_do_not_fit_leave_no_folder_behind(
 def test_the_ledger_of_the_rows_is_there_even_if_the_run_is_stopped(tiny_model, rows):
     def interrupt(event):
         if isinstance(event, StepEnded):
-            raise KeyboardInterrupt
+            signal.raise_signal(signal.SIGINT)
 
     with pytest.raises(KeyboardInterrupt), listening(interrupt):
         tiny_model.finetune(rows)
@@ -403,7 +403,7 @@ def test_ctrl_c_keeps_a_checkpoint_and_stays_ctrl_c(tiny_model, rows):
         if isinstance(event, CheckpointSaved):
             saved.append(event)
         if isinstance(event, StepEnded) and event.step == 2:
-            raise KeyboardInterrupt
+            signal.raise_signal(signal.SIGINT)
 
     with pytest.raises(KeyboardInterrupt), listening(interrupt):
         tiny_model.finetune(rows)

@@ -54,3 +54,32 @@ class CheckpointSaved(Event):
 
     step: int
     path: Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckpointSkipped(Event):
+    """A checkpoint cannot be gone on from, so an older one is looked for."""
+
+    path: Path
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunResumed(Event):
+    """A run that was interrupted goes on."""
+
+    step: int
+    """Steps that were taken already; 0 if it starts from the beginning."""
+    path: Path | None
+    """The checkpoint it goes on from; None: there is none that is whole."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunStopped(Event):
+    """A signal ended the run before its last step."""
+
+    step: int
+    path: Path | None
+    """The checkpoint that was written for it; None: no step was taken yet."""
+    folder: Path
+    """The run's folder, which is resumed."""

@@ -20,7 +20,14 @@ from xturing.train.schedule import MicroBatch, RunPlan
 class SupervisedModule(lightning.LightningModule):
     """The loss of learnt tokens, each of which weighs the same within a step."""
 
-    def __init__(self, model: Any, config: FinetuningConfig, plan: RunPlan) -> None:
+    def __init__(
+        self,
+        model: Any,
+        config: FinetuningConfig,
+        plan: RunPlan,
+        *,
+        first_step: int = 0,
+    ) -> None:
         super().__init__()
         self.model = model
         self.config = config
@@ -29,8 +36,14 @@ class SupervisedModule(lightning.LightningModule):
         """Learnt tokens that were handed to the model."""
         self.in_loss = 0
         """Losses that were summed up."""
+        self._first_step = first_step
         self._gradient_norm = 0.0
         self._begin_step()
+
+    @property
+    def steps_taken(self) -> int:
+        """Optimizer steps of the run, those from before it was resumed included."""
+        return self._first_step + self.global_step
 
     def _begin_step(self) -> None:
         self._loss = 0.0
@@ -64,18 +77,13 @@ class SupervisedModule(lightning.LightningModule):
         )
         if len(losses) != micro.planned:
             raise LedgerError(
-                f"Step {self.global_step + 1} was to teach {micro.planned} tokens of a "
+                f"Step {self.steps_taken + 1} was to teach {micro.planned} tokens of a "
                 f"batch, but {len(losses)} entered the loss. Nothing that this model "
                 "learnt can be trusted; please report it with the model's name."
             )
         share = losses.sum() / micro.step_planned
         value = share.detach().item()
-        if not math.isfinite(value):
-            raise TrainingError(
-                f"The loss became {value} at step {self.global_step + 1}. The "
-                f"learning rate {self.config.learning_rate:g} is likely too high; try "
-                "a tenth of it."
-            )
+        self._refuse_endless("loss", value)
         self.planned += micro.planned
         self.in_loss += len(losses)
         self._supervised += len(losses)
@@ -91,20 +99,33 @@ class SupervisedModule(lightning.LightningModule):
         gradient_clip_val: float | None = None,
         gradient_clip_algorithm: str | None = None,
     ) -> None:
-        """Limit the gradient's length, and remember what it was."""
+        """Limit the gradient's length, and remember what it was.
+
+        Raises:
+            TrainingError: it is no number any more; the weights are still good.
+        """
         limit = self.config.max_grad_norm or math.inf
         parameters = [parameter for _, parameter in trainable(self.model)]
         norm = torch.nn.utils.clip_grad_norm_(parameters, limit)
         self._gradient_norm = float(norm)
+        self._refuse_endless("gradient", self._gradient_norm)
+
+    def _refuse_endless(self, name: str, value: float) -> None:
+        if not math.isfinite(value):
+            raise TrainingError(
+                f"The {name} became {value} at step {self.steps_taken + 1}. The "
+                f"learning rate {self.config.learning_rate:g} is likely too high; try "
+                "a tenth of it."
+            )
 
     def end_step(self, last: MicroBatch) -> StepEnded | None:
         """Return what happened in the step, if `last` was its last micro-batch."""
         if self._supervised < last.step_planned:
             return None
         ended = StepEnded(
-            step=self.global_step,
+            step=self.steps_taken,
             loss=self._loss,
-            learning_rate=self._learning_rate(self.global_step - 1),
+            learning_rate=self._learning_rate(self.steps_taken - 1),
             gradient_norm=self._gradient_norm,
             supervised=self._supervised,
             tokens=self._tokens,
@@ -117,7 +138,9 @@ class SupervisedModule(lightning.LightningModule):
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Return the optimizer, and the schedule that follows every step of it."""
         optimizer = build_optimizer(trainable(self.model), self.config)
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self._factor)
+        schedule = torch.optim.lr_scheduler.LambdaLR(
+            optimizer, lambda step: self._factor(self._first_step + step)
+        )
         return {
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": schedule, "interval": "step"},
