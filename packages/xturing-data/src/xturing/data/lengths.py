@@ -99,9 +99,7 @@ def _fitted(
         yield piece
 
 
-def _pieces(
-    row: Together, max_length: int, policy: LengthPolicy
-) -> Sequence[Together]:
+def _pieces(row: Together, max_length: int, policy: LengthPolicy) -> Sequence[Together]:
     """Return what a policy makes of a row that is too long."""
     way = WAYS[policy]
     if len(row) == 1:
