@@ -165,7 +165,13 @@ def show_outcome(report: "FinetuneReport", estimated: int | None = None) -> None
         verdict = "lower" if change < 0 else "NOT lower: the model did not get better"
         render.say(
             f"Held-out loss   {report.loss_before:.4f} -> {report.loss_after:.4f} nats "
-            f"a token ({verdict})"
+            f"a {'token' if report.objective == 'sft' else 'row'} ({verdict})"
+        )
+    before, after = report.comparison_before, report.comparison_after
+    if before is not None and after is not None:
+        render.say(
+            f"Held-out margin {_number(before.margin)} -> {_number(after.margin)}, "
+            f"told right {before.accuracy:.0%} -> {after.accuracy:.0%}"
         )
     render.say(
         f"In the loss     {run.in_loss:,} tokens in {run.steps} steps, as planned "
@@ -198,7 +204,15 @@ def _memory_estimate(
 
 
 def _state(step: "StepEnded") -> str:
-    return f"loss {step.loss:.3f}  {step.tokens / step.seconds:.0f} tokens/s"
+    state = f"loss {step.loss:.3f}  {step.tokens / step.seconds:.0f} tokens/s"
+    if step.comparison is None:
+        return state
+    margin, accuracy = step.comparison.margin, step.comparison.accuracy
+    return f"{state}  margin {_number(margin)}  accuracy {accuracy:.0%}"
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
 
 
 def _layers(

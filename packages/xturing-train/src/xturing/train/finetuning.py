@@ -7,11 +7,12 @@ from xturing.core.errors import SettingsError
 from xturing.core.events import tell
 from xturing.core.files import fill_folder, free_folder, write_json
 from xturing.data.datasets import BaseDataset, open_dataset
-from xturing.data.encoding import Encoded, encode
 from xturing.models.base import BaseModel
 from xturing.models.settings import FinetuningConfig
 from xturing.train.checkpoints import Snapshot
 from xturing.train.events import TrainingStarted
+from xturing.train.objectives.base import Objective, Units
+from xturing.train.objectives.choosing import METHODS, choose, refuse_rows
 from xturing.train.recorder import Recorder
 from xturing.train.report import (
     LEDGER_FILE,
@@ -64,9 +65,12 @@ def finetune(
     """
     config = model.finetuning_config().model_copy(deep=True)
     folder, resumed = _begin(config, resume)
-    training, held_out = _encoded(model, config, dataset, eval_dataset)
-    plan = plan_run(len(training.examples), config)
-    epochs = Epochs(training.examples, config, model.engine.pad_id)
+    rows, rows_held_out = _opened_parts(config, dataset, eval_dataset)
+    name = choose(config, rows)
+    objective = METHODS[name].make(config, model.engine.pad_id)
+    training, held_out = _encoded(model, config, objective, rows, rows_held_out, name)
+    plan = plan_run(len(training.units), config)
+    epochs = Epochs(training.units, config, objective)
     padding = sum(micro.batch.padding for micro in epochs)
     training = replace(training, ledger=training.ledger.padded(padding))
     with own_randomness(config.seed):
@@ -74,12 +78,15 @@ def finetune(
     given = identity(model, config, training, held_out)
     if resumed is not None:
         refuse_other(resumed.identity, given)
+    training, held_out = _prepared(model, objective, training, held_out)
+    epochs = Epochs(training.units, config, objective)
     # From here on, what the user gave is known to fit together.
     started = TrainingStarted(
         steps=plan.steps,
         ledger=training.ledger,
         validation_ledger=held_out.ledger if held_out else None,
         output_dir=folder,
+        objective=name,
     )
     write_json(folder / LEDGER_FILE, ledgers(started))
     with naming_last_checkpoint(folder), StopRequest() as stop:
@@ -89,6 +96,7 @@ def finetune(
                 config,
                 plan,
                 epochs,
+                objective,
                 held_out,
                 recorder,
                 folder,
@@ -106,39 +114,52 @@ def finetune(
     return report
 
 
+def _opened_parts(
+    config: FinetuningConfig, dataset: object, eval_dataset: object | None
+) -> tuple[BaseDataset, BaseDataset | None]:
+    """Return the rows to learn from, and those that are held out."""
+    rows = _opened(dataset)
+    if eval_dataset is not None:
+        return rows, _opened(eval_dataset)
+    if count := _held_out_rows(len(rows), config):
+        return rows.split(count, config.seed)
+    return rows, None
+
+
 def _encoded(
     model: BaseModel,
     config: FinetuningConfig,
-    dataset: object,
-    eval_dataset: object | None,
-) -> tuple[Encoded, Encoded | None]:
+    objective: Objective,
+    rows: BaseDataset,
+    held_out: BaseDataset | None,
+    name: str,
+) -> tuple[Units, Units | None]:
     context = model.engine.context_length
     if context is not None and config.max_length > context:
         raise SettingsError(
             f"max_length is {config.max_length}, but '{model.config_name}' reads at "
             f"most {context} tokens. Set max_length to {context} or less."
         )
-    training, held_out = _opened(dataset), None
-    if eval_dataset is not None:
-        held_out = _opened(eval_dataset)
-    elif count := _held_out_rows(len(training), config):
-        training, held_out = training.split(count, config.seed)
+    tokenizer = model.engine.tokenizer
+    if held_out is None:
+        return objective.encode(rows, tokenizer, config), None
+    refuse_rows(name, held_out)
+    return (
+        objective.encode(rows, tokenizer, config),
+        objective.encode(held_out, tokenizer, config),
+    )
 
-    cache = None
-    if config.encoding_cache is not None:
-        cache = Path(config.encoding_cache).expanduser()
 
-    def encoded(part: BaseDataset) -> Encoded:
-        return encode(
-            part,
-            model.engine.tokenizer,
-            max_length=config.max_length,
-            length_policy=config.length_policy,
-            workers=config.encoding_workers,
-            cache=cache,
-        )
+def _prepared(
+    model: BaseModel, objective: Objective, training: Units, held_out: Units | None
+) -> tuple[Units, Units | None]:
+    """Return the units with what the model says of them before it is trained."""
+    network = model.engine.model
 
-    return encoded(training), encoded(held_out) if held_out is not None else None
+    def prepared(part: Units) -> Units:
+        return replace(part, units=objective.prepare(network, part.units))
+
+    return prepared(training), prepared(held_out) if held_out else None
 
 
 def _opened(dataset: object) -> BaseDataset:

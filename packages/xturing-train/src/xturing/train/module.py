@@ -10,21 +10,25 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
 from xturing.core.errors import LedgerError, TrainingError
-from xturing.models.loss import supervised_losses, trainable
+from xturing.models.loss import trainable
 from xturing.models.settings import FinetuningConfig
 from xturing.train.events import StepEnded
+from xturing.train.neftune import noisy_embeddings
+from xturing.train.objectives.base import Objective
+from xturing.train.objectives.comparison import Tally
 from xturing.train.optimizers import build_optimizer, learning_rate_factor
 from xturing.train.schedule import MicroBatch, RunPlan
 
 
 class SupervisedModule(lightning.LightningModule):
-    """The loss of learnt tokens, each of which weighs the same within a step."""
+    """What an objective lowers, all of whose units weigh the same within a step."""
 
     def __init__(
         self,
         model: Any,
         config: FinetuningConfig,
         plan: RunPlan,
+        objective: Objective,
         *,
         first_step: int = 0,
     ) -> None:
@@ -32,6 +36,7 @@ class SupervisedModule(lightning.LightningModule):
         self.model = model
         self.config = config
         self.plan = plan
+        self.objective = objective
         self.planned = 0
         """Learnt tokens that were handed to the model."""
         self.in_loss = 0
@@ -47,6 +52,7 @@ class SupervisedModule(lightning.LightningModule):
 
     def _begin_step(self) -> None:
         self._loss = 0.0
+        self._tally: Tally | None = None
         self._tokens = self._padding = self._supervised = 0
         self._started = time.perf_counter()
 
@@ -60,6 +66,7 @@ class SupervisedModule(lightning.LightningModule):
         """Start the clock at a step's first micro-batch."""
         if self._supervised == 0:
             self._begin_step()
+            self._baseline = self.objective.baseline(self.model, batch.step_units)
 
     def training_step(self, micro: MicroBatch, batch_idx: int) -> Tensor:
         """Return the micro-batch's share of the step's mean loss.
@@ -69,27 +76,26 @@ class SupervisedModule(lightning.LightningModule):
             TrainingError: the loss is no number any more.
         """
         batch = micro.batch
-        losses = supervised_losses(
-            self.model,
-            torch.from_numpy(batch.input_ids).to(self.device),
-            torch.from_numpy(batch.labels).to(self.device),
-            torch.from_numpy(batch.attention_mask).to(self.device),
-        )
-        if len(losses) != micro.planned:
+        lengths = torch.from_numpy(batch.attention_mask.sum(axis=1))
+        with noisy_embeddings(self.model, self.config.neftune_alpha, lengths):
+            scored = self.objective.score(self.model, batch, self._baseline)
+        if scored.tokens != micro.planned:
             raise LedgerError(
                 f"Step {self.steps_taken + 1} was to teach {micro.planned} tokens of a "
-                f"batch, but {len(losses)} entered the loss. Nothing that this model "
+                f"batch, but {scored.tokens} entered the loss. Nothing that this model "
                 "learnt can be trusted; please report it with the model's name."
             )
-        share = losses.sum() / micro.step_planned
+        share = scored.losses.sum() / micro.step_weight
         value = share.detach().item()
         self._refuse_endless("loss", value)
         self.planned += micro.planned
-        self.in_loss += len(losses)
-        self._supervised += len(losses)
+        self.in_loss += scored.tokens
+        self._supervised += scored.tokens
         self._tokens += int(batch.attention_mask.sum())
         self._padding += batch.padding
         self._loss += value
+        if scored.tally is not None:
+            self._tally = scored.tally + self._tally if self._tally else scored.tally
         # Lightning divides by the number of micro-batches; the share needs no division.
         return share * self.config.gradient_accumulation_steps
 
@@ -131,6 +137,7 @@ class SupervisedModule(lightning.LightningModule):
             tokens=self._tokens,
             padding=self._padding,
             seconds=time.perf_counter() - self._started,
+            comparison=self._tally.comparison() if self._tally else None,
         )
         self._begin_step()
         return ended

@@ -2,7 +2,7 @@
 
 import hashlib
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,6 @@ from xturing.core.errors import (
 )
 from xturing.core.events import tell
 from xturing.core.files import refuse_used
-from xturing.data.encoding import Encoded
 from xturing.data.examples import Example
 from xturing.models.base import BaseModel
 from xturing.models.folders import CARD_FILE
@@ -32,6 +31,7 @@ from xturing.train.checkpoints import (
     step_of,
 )
 from xturing.train.events import CheckpointSkipped, RunResumed
+from xturing.train.objectives.base import Units
 from xturing.train.report import LEDGER_FILE
 
 IDLE_SETTINGS = {
@@ -107,8 +107,8 @@ def find_start(folder: Path, checkpoint: Path | None) -> Snapshot | None:
 def identity(
     model: BaseModel,
     config: FinetuningConfig,
-    training: Encoded,
-    held_out: Encoded | None,
+    training: Units,
+    held_out: Units | None,
 ) -> dict[str, dict[str, Any]]:
     """Return all that decides what a run learns, for a JSON file.
 
@@ -186,19 +186,22 @@ def _is_draft(path: Path) -> bool:
     return path.name.startswith(".") and path.suffix in (".part", ".old")
 
 
-def _described(encoded: Encoded) -> str:
-    tokens = sum(len(example) for example in encoded.examples)
-    digest = _digest(encoded.examples)[:12]
-    return f"{len(encoded.examples):,} with {tokens:,} tokens (SHA-256 {digest}…)"
+def _described(part: Units) -> str:
+    digest, tokens = hashlib.sha256(), 0
+    for unit in part.units:
+        # A judgement's verdict is in none of its tokens.
+        digest.update(f"{getattr(unit, 'is_wanted', None)}".encode())
+        for example in _examples(unit):
+            tokens += len(example)
+            digest.update(len(example).to_bytes(8, "little"))
+            digest.update(example.ids.tobytes())
+            digest.update(example.parts.tobytes())
+    shown = digest.hexdigest()[:12]
+    return f"{len(part.units):,} with {tokens:,} tokens (SHA-256 {shown}…)"
 
 
-def _digest(examples: Sequence[Example]) -> str:
-    digest = hashlib.sha256()
-    for example in examples:
-        digest.update(len(example).to_bytes(8, "little"))
-        digest.update(example.ids.tobytes())
-        digest.update(example.parts.tobytes())
-    return digest.hexdigest()
+def _examples(unit: Any) -> tuple[Example, ...]:
+    return (unit,) if isinstance(unit, Example) else unit.examples
 
 
 def _frozen_digest(model: BaseModel) -> str:

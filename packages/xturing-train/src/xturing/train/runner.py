@@ -3,8 +3,8 @@
 import logging
 import signal
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, nullcontext
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +13,13 @@ import torch
 from lightning.pytorch.loggers import Logger
 
 from xturing.core.events import tell
-from xturing.data.encoding import Encoded
 from xturing.models.base import BaseModel
 from xturing.models.settings import FinetuningConfig
 from xturing.train.checkpoints import PREFIX, Snapshot, save_checkpoint
-from xturing.train.evaluation import held_out_loss
+from xturing.train.evaluation import HeldOutLoss, held_out_score
 from xturing.train.events import CheckpointSaved, RunStopped, Validated
 from xturing.train.module import SupervisedModule
+from xturing.train.objectives.base import Objective, Units
 from xturing.train.recorder import Recorder
 from xturing.train.schedule import Epochs, MicroBatch, RunPlan
 from xturing.train.state import (
@@ -44,7 +44,8 @@ class Run:
     config: FinetuningConfig
     plan: RunPlan
     epochs: Epochs
-    held_out: Encoded | None
+    objective: Objective
+    held_out: Units | None
     recorder: Recorder
     folder: Path
     identity: dict[str, Any]
@@ -82,7 +83,7 @@ def carry_out(run: Run, logger: Loggers) -> Fact:
     with own_randomness(run.config.seed), _quiet_lightning():
         torch_model = run.model.engine.model
         module = SupervisedModule(
-            torch_model, run.config, run.plan, first_step=before.step
+            torch_model, run.config, run.plan, run.objective, first_step=before.step
         )
         module.planned, module.in_loss = before.planned, before.in_loss
         watcher = Watcher(run)
@@ -108,7 +109,9 @@ def carry_out(run: Run, logger: Loggers) -> Fact:
                 _take_up(run, run.resumed)
             if run.stop.signal is None:
                 torch_model.train()
-                _fit(trainer, module, RemainingEpochs(run.epochs, before))
+                drops = run.objective.has_dropout
+                with nullcontext() if drops else _no_dropout(torch_model):
+                    _fit(trainer, module, RemainingEpochs(run.epochs, before))
             if run.stop.signal is not None and module.steps_taken < run.plan.steps:
                 _end_early(run, module.steps_taken)
             watcher.validate(module.steps_taken)
@@ -192,6 +195,10 @@ class Watcher(lightning.Callback):
         self._run.recorder.add(ended)
         if ended.step % config.logging_steps == 0:
             metrics = {"loss": ended.loss, "learning_rate": ended.learning_rate}
+            compared = asdict(ended.comparison) if ended.comparison else {}
+            metrics |= {
+                name: each for name, each in compared.items() if each is not None
+            }
             for logger in trainer.loggers:
                 logger.log_metrics(metrics, step=ended.step)
         if ended.step == self._run.plan.steps:
@@ -209,14 +216,20 @@ class Watcher(lightning.Callback):
         if self._run.held_out is None:
             return
         engine = self._run.model.engine
-        loss = held_out_loss(
+        found = held_out_score(
             engine.model,
-            self._run.held_out.examples,
-            pad_id=engine.pad_id,
+            self._run.held_out.units,
+            self._run.objective,
             batch_size=self._run.config.batch_size,
         )
+        loss, tally = HeldOutLoss(found.nats, found.weight), found.tally
         self._run.recorder.add(
-            Validated(step=step, loss=loss.mean, perplexity=loss.perplexity)
+            Validated(
+                step=step,
+                loss=loss.mean,
+                perplexity=None if tally else loss.perplexity,
+                comparison=tally.comparison() if tally else None,
+            )
         )
 
     def _is_stuck(self, step: int) -> bool:
@@ -306,6 +319,20 @@ def own_randomness(seed: int) -> Iterator[None]:
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         yield
+
+
+@contextmanager
+def _no_dropout(model: Any) -> Iterator[None]:
+    """Have dropout layers drop nothing, in whatever mode the model is."""
+    layers = [each for each in model.modules() if isinstance(each, torch.nn.Dropout)]
+    shares = [layer.p for layer in layers]
+    try:
+        for layer in layers:
+            layer.p = 0.0
+        yield
+    finally:
+        for layer, share in zip(layers, shares, strict=True):
+            layer.p = share
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from torch import Tensor
 from xturing.core.errors import TrainingError
 from xturing.models.loss import trainable
 from xturing.train.events import StepEnded, Validated
+from xturing.train.objectives.comparison import Comparison
 
 Tensors = dict[str, Tensor]
 
@@ -47,9 +48,14 @@ class Progress:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Progress":
         """Return what `as_dict` described."""
-        steps = tuple(StepEnded(**step) for step in values["steps"])
-        validations = tuple(Validated(**each) for each in values["validations"])
+        steps = tuple(StepEnded(**_compared(each)) for each in values["steps"])
+        validations = tuple(Validated(**_compared(v)) for v in values["validations"])
         return cls(**values | {"steps": steps, "validations": validations})
+
+
+def _compared(values: dict[str, Any]) -> dict[str, Any]:
+    found = values["comparison"]
+    return values | {"comparison": Comparison(**found) if found else None}
 
 
 def model_tensors(model: Any) -> Tensors:
