@@ -25,6 +25,7 @@ from xturing.data import (
     encode,
     open_stream,
     pack,
+    spelling,
 )
 from xturing.data import fingerprints as fingerprints_module
 from xturing.data.caching import ABANDONED_AFTER_SECONDS, MANIFEST, Cache
@@ -387,6 +388,7 @@ def peak(count, cache):
         tracemalloc.stop()
 
 
-def test_memory_does_not_grow_with_the_rows(tmp_path):
-    _, few, many = (peak(count, tmp_path) for count in (599, 600, 6000))
+def test_memory_does_not_grow_with_the_rows(tmp_path, monkeypatch):
+    monkeypatch.setattr(spelling, "WORDS_KEPT", 500)
+    _, few, many = (peak(count, tmp_path) for count in (599, 1500, 6000))
     assert many < 1.3 * few
