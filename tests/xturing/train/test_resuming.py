@@ -6,6 +6,8 @@ import os
 import re
 import shutil
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -479,3 +481,22 @@ def test_where_the_ledger_is_broken_no_checkpoint_is_praised(
     with pytest.raises(LedgerError) as broken:
         run(tiny_folder, tmp_path / "run").finetune(tiny.ROWS)
     assert "good checkpoint" not in str(broken.value)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the runs are forks")
+def test_killed_at_twenty_random_moments_a_run_ends_in_the_same_bits__peer_theme_8(
+    tiny_folder, tmp_path
+):
+    program = Path(tiny.__file__).with_name("killing.py")
+    folders = tmp_path / "whole", tmp_path / "killed"
+    done = subprocess.run(
+        [sys.executable, str(program), str(tiny_folder), *map(str, folders), "20"],
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout.split()[-1]) > 0
+    assert outcome(folders[1]) == outcome(folders[0])
