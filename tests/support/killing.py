@@ -1,8 +1,9 @@
 """A program that kills a run of itself at random moments, and resumes it each time.
 
-It takes the folders of a base model, of an uninterrupted run and of the killed one, and
-how many kills; it writes how many there were. Libraries are imported once: each run is
-a fork.
+It takes the folder of a base model, one to write to, and how many kills. Runs that
+come to their end before there were so many are followed by others: the folder `whole`
+has the run that was left alone, `killed-0`, `killed-1` … those that were not. It writes
+how many kills there were. Libraries are imported once: each life of a run is a fork.
 """
 
 import importlib
@@ -18,7 +19,7 @@ import tiny
 
 from xturing.train import finetune
 
-EPOCHS = 12
+EPOCHS = 8
 SHARE = 0.25
 """Of the time of the whole run: the longest that a life lasts."""
 
@@ -37,30 +38,31 @@ def child(base: Path, folder: Path) -> int:
         os._exit(code)
 
 
-def kill_often(base: Path, whole: Path, folder: Path, kills: int) -> int:
-    """Return how many times the run was killed before it came to its end."""
+def kill_often(base: Path, place: Path, kills: int) -> int:
+    """Return how many times a run was killed, when the last one has come to its end."""
     moments = random.Random(0)
     # What each life would have to import is imported once, in the parent.
-    interrupted.run(base, whole).prepare_training()
+    interrupted.run(base, place / "whole").prepare_training()
     importlib.import_module("lightning.pytorch")
     importlib.import_module("xturing.train.finetuning")
     started = time.monotonic()
-    assert os.waitpid(child(base, whole), 0)[1] == 0
+    assert os.waitpid(child(base, place / "whole"), 0)[1] == 0
     longest = SHARE * (time.monotonic() - started)
-    done = 0
-    while not (folder / "xturing.json").is_file():
-        number = child(base, folder)
-        if done < kills:
-            time.sleep(moments.uniform(0, longest))
-            os.kill(number, signal.SIGKILL)
-        status = os.waitpid(number, 0)[1]
-        if os.WIFSIGNALED(status):
-            done += 1
-        else:
-            assert status == 0
+    done = runs = 0
+    while done < kills:
+        folder = place / f"killed-{runs}"
+        runs += 1
+        while not (folder / "xturing.json").is_file():
+            number = child(base, folder)
+            if done < kills:
+                time.sleep(moments.uniform(0, longest))
+                os.kill(number, signal.SIGKILL)
+            status = os.waitpid(number, 0)[1]
+            done += os.WIFSIGNALED(status)
+            assert os.WIFSIGNALED(status) or status == 0
     return done
 
 
 if __name__ == "__main__":
-    base, whole, folder = map(Path, sys.argv[1:4])
-    sys.stdout.write(f"{kill_often(base, whole, folder, int(sys.argv[4]))}\n")
+    base, place = map(Path, sys.argv[1:3])
+    sys.stdout.write(f"{kill_often(base, place, int(sys.argv[3]))}\n")
