@@ -24,8 +24,8 @@ from xturing.train import (
     RunResumed,
     RunStopped,
     StepEnded,
+    scoring,
 )
-from xturing.train import module as module_of_steps
 from xturing.train.checkpoints import checkpoints, fault
 
 KILLED_AT = 7
@@ -385,16 +385,16 @@ def test_a_signal_saves_after_the_step_and_the_run_goes_on_later(
 def test_a_signal_in_the_middle_of_a_step_waits_for_its_end(
     tiny_folder, tmp_path, monkeypatch
 ):
-    real = module_of_steps.supervised_losses
+    real = scoring.supervised_losses
     calls = []
 
-    def interrupted(*args):
-        calls.append(0)
+    def interrupted(model, *args, **options):
+        calls.extend([0] * model.training)
         if len(calls) == 3:
             signal.raise_signal(signal.SIGTERM)
-        return real(*args)
+        return real(model, *args, **options)
 
-    monkeypatch.setattr(module_of_steps, "supervised_losses", interrupted)
+    monkeypatch.setattr(scoring, "supervised_losses", interrupted)
     with pytest.raises(SystemExit):
         run(tiny_folder, tmp_path / "run", save_steps=100).finetune(tiny.ROWS)
     assert [path.name for path in checkpoints(tmp_path / "run")] == ["checkpoint-2"]
@@ -438,14 +438,15 @@ def test_a_run_that_found_the_disk_full_goes_on_when_there_is_space(
 def test_a_loss_that_is_no_number_names_the_last_good_checkpoint(
     tiny_folder, tmp_path, monkeypatch
 ):
-    real = module_of_steps.supervised_losses
+    real = scoring.supervised_losses
     calls = []
 
-    def broken(*args):
-        calls.append(0)
-        return real(*args) * (float("nan") if len(calls) > 6 else 1)
+    def broken(model, *args, **options):
+        calls.extend([0] * model.training)
+        losses = real(model, *args, **options)
+        return losses * (float("nan") if len(calls) > 6 else 1)
 
-    monkeypatch.setattr(module_of_steps, "supervised_losses", broken)
+    monkeypatch.setattr(scoring, "supervised_losses", broken)
     with pytest.raises(TrainingError, match=r"loss became nan at step 4.*point-3\."):
         run(tiny_folder, tmp_path / "run").finetune(tiny.ROWS)
     assert fault(tmp_path / "run" / "checkpoint-3") is None
@@ -469,15 +470,15 @@ def test_a_gradient_that_is_no_number_never_reaches_the_weights(
 def test_where_the_ledger_is_broken_no_checkpoint_is_praised(
     tiny_folder, tmp_path, monkeypatch
 ):
-    real = module_of_steps.supervised_losses
+    real = scoring.supervised_losses
     calls = []
 
-    def lossy(*args):
-        calls.append(0)
-        losses = real(*args)
+    def lossy(model, *args, **options):
+        calls.extend([0] * model.training)
+        losses = real(model, *args, **options)
         return losses[:-1] if len(calls) > 4 else losses
 
-    monkeypatch.setattr(module_of_steps, "supervised_losses", lossy)
+    monkeypatch.setattr(scoring, "supervised_losses", lossy)
     with pytest.raises(LedgerError) as broken:
         run(tiny_folder, tmp_path / "run").finetune(tiny.ROWS)
     assert "good checkpoint" not in str(broken.value)
