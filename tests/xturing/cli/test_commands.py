@@ -1,12 +1,15 @@
 import json
 import re
+import signal
 import sys
 
 import pytest
 import tiny
 
 from xturing.cli.doctor import shadowing_files
+from xturing.core.events import listening
 from xturing.models import BaseModel, GenericModel, Variant
+from xturing.train import StepEnded
 
 
 @pytest.fixture
@@ -209,3 +212,31 @@ def test_what_shadows_the_namespace_is_found(tmp_path):
     file.touch()
     paths = [str(tmp_path / name) for name in ("a", "b", "c")]
     assert shadowing_files(paths) == [old, file]
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)]
+)
+def test_a_stopped_run_says_how_to_go_on_and_does(
+    xturing, data, fast, tmp_path, number, code
+):
+    def stop(event):
+        if isinstance(event, StepEnded) and event.step == 3:
+            signal.raise_signal(number)
+
+    options = ["finetune", *fast, "-d", data, "-o", tmp_path / "out"]
+    with listening(stop):
+        stopped = xturing(*options)
+    assert stopped.code == code
+    assert f"-o {tmp_path / 'out'} --resume" in stopped.err
+    assert "--resume goes on" in xturing(*options).err
+    done = xturing(*options, "--resume")
+    assert done.code == 0
+    assert "Going on after step 3" in done.err
+
+
+def test_resume_without_a_checkpoint_starts_and_says_so(xturing, data, fast, tmp_path):
+    options = ["finetune", *fast, "-d", data, "-o", tmp_path / "out"]
+    done = xturing(*options, "--resume")
+    assert done.code == 0
+    assert "starting from the beginning" in done.err

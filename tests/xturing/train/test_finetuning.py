@@ -21,8 +21,9 @@ from xturing.core.labels import IGNORE
 from xturing.data import TextDataset
 from xturing.models import BaseModel, GenericLoraModel
 from xturing.models.settings import FinetuningConfig
-from xturing.train import CheckpointSaved, StepEnded, schedule
-from xturing.train import module as module_of_steps
+from xturing.train import CheckpointSaved, StepEnded, schedule, scoring
+from xturing.train.objectives import sft
+from xturing.train.objectives.choosing import METHODS
 
 
 def weights(model) -> dict[str, torch.Tensor]:
@@ -130,6 +131,8 @@ def test_every_setting_is_read__predecessor_fault_10(
     config.save_steps = config.eval_steps = 1
     monkeypatch.setattr(FinetuningConfig, "__getattribute__", spy)
     model.finetune(rows)
+    for method in METHODS.values():
+        method.make(config, 2)
     assert set(FinetuningConfig.model_fields) <= read
 
 
@@ -282,10 +285,13 @@ def test_padding_in_the_ledger_is_the_first_pass_s(tiny_model, rows):
 def test_a_loss_over_other_tokens_than_planned_is_an_error__predecessor_fault_1(
     tiny_model, rows, monkeypatch
 ):
-    real = module_of_steps.supervised_losses
-    monkeypatch.setattr(
-        module_of_steps, "supervised_losses", lambda *args: real(*args)[:-1]
-    )
+    real = scoring.supervised_losses
+
+    def lose_one(*args, **options):
+        return real(*args, **options)[:-1]
+
+    monkeypatch.setattr(scoring, "supervised_losses", lose_one)
+    tiny_model.finetuning_config().validation_split = 0
     with pytest.raises(LedgerError, match="Step 1 was to teach .* entered the loss"):
         tiny_model.finetune(rows)
 
@@ -293,14 +299,14 @@ def test_a_loss_over_other_tokens_than_planned_is_an_error__predecessor_fault_1(
 def test_labels_that_are_lost_on_the_way_are_an_error__peer_theme_1(
     tiny_model, rows, monkeypatch
 ):
-    real = schedule.collate
+    real = sft.collate
 
     def lose_one(examples, pad_id):
         batch = real(examples, pad_id)
         batch.labels[0, len(examples[0]) - 2] = IGNORE
         return batch
 
-    monkeypatch.setattr(schedule, "collate", lose_one)
+    monkeypatch.setattr(sft, "collate", lose_one)
     with pytest.raises(LedgerError, match="Nothing that this model learnt"):
         tiny_model.finetune(rows)
 
@@ -372,7 +378,7 @@ def test_settings_that_do_not_fit_leave_no_folder_behind(
 def test_the_ledger_of_the_rows_is_there_even_if_the_run_is_stopped(tiny_model, rows):
     def interrupt(event):
         if isinstance(event, StepEnded):
-            raise KeyboardInterrupt
+            signal.raise_signal(signal.SIGINT)
 
     with pytest.raises(KeyboardInterrupt), listening(interrupt):
         tiny_model.finetune(rows)
@@ -403,7 +409,7 @@ def test_ctrl_c_keeps_a_checkpoint_and_stays_ctrl_c(tiny_model, rows):
         if isinstance(event, CheckpointSaved):
             saved.append(event)
         if isinstance(event, StepEnded) and event.step == 2:
-            raise KeyboardInterrupt
+            signal.raise_signal(signal.SIGINT)
 
     with pytest.raises(KeyboardInterrupt), listening(interrupt):
         tiny_model.finetune(rows)

@@ -10,6 +10,7 @@ from xturing.models import GenericModel
 from xturing.models.loss import supervised_losses
 from xturing.models.settings import FinetuningConfig
 from xturing.train.module import SupervisedModule
+from xturing.train.objectives.sft import Supervised
 from xturing.train.optimizers import (
     build_optimizer,
     learning_rate_factor,
@@ -18,6 +19,7 @@ from xturing.train.optimizers import (
 from xturing.train.schedule import Epochs, RunPlan, plan_run
 
 TOLERANCE = 1e-5
+OBJECTIVE = Supervised(pad_id=2)
 
 
 @pytest.fixture(params=["tiny_folder", "tiny_gpt2_folder"])
@@ -59,10 +61,10 @@ def our_loss(torch_model, examples, batch_size, accumulation):
     config = FinetuningConfig(
         batch_size=batch_size, gradient_accumulation_steps=accumulation
     )
-    module = SupervisedModule(torch_model, config, RunPlan(1, 1, 0))
+    module = SupervisedModule(torch_model, config, RunPlan(1, 1, 0), OBJECTIVE)
     module.trainer = None
     parts = []
-    for index, micro in enumerate(Epochs(examples, config, pad_id=2)):
+    for index, micro in enumerate(Epochs(examples, config, OBJECTIVE)):
         module.on_train_batch_start(micro, index)
         # Lightning divides each part by the number of parts.
         parts.append(module.training_step(micro, index) / accumulation)
@@ -221,5 +223,5 @@ def test_an_epoch_is_as_long_as_it_says(
     config = FinetuningConfig(
         batch_size=batch_size, gradient_accumulation_steps=accumulation
     )
-    epochs = Epochs(examples[:count], config, pad_id=2)
+    epochs = Epochs(examples[:count], config, OBJECTIVE)
     assert len(epochs) == len(list(epochs))

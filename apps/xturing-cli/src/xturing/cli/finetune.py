@@ -19,6 +19,7 @@ from xturing.cli.model_options import (
     WeightsOption,
     open_chosen,
 )
+from xturing.core.errors import OutputError
 from xturing.core.events import Event, listening
 from xturing.core.files import refuse_used
 from xturing.core.settings import Layer, parse_setting, read_yaml
@@ -72,17 +73,22 @@ def finetune(
     split: SplitOption = None,
     shape: ShapeOption = None,
     columns: MapOption = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with an interrupted run.")
+    ] = False,
 ) -> None:
     """Fine-tune a model on your rows, and show what it learnt from them.
 
     Example: xturing finetune -m smollm2_lora -d rows.jsonl -o tuned --set batch_size=4
+
+    Ctrl-C saves the run; the same command with --resume goes on with it.
     """
     from xturing.data import open_dataset
 
     layers = _layers(config, settings or [], output)
     _check(model, layers)
-    if output is not None:
-        refuse_used(output)
+    if output is not None and not resume:
+        _refuse_taken(output)
     options = reading(source, split, shape, columns)
     dataset = open_dataset(data, limit=limit, **options)
     options["split"] = None
@@ -91,22 +97,21 @@ def finetune(
     opened = open_chosen(model, weights, chat_template=chat_template)
     for layer in layers:
         opened.configure(finetuning=layer)
-    report = run(opened, dataset, held_out)
+    report = run(opened, dataset, held_out, resume=resume)
     render.say()
     render.say(f"Saved to {report.output_dir}. Talk to it:")
     render.say(f"    xturing chat -m {report.output_dir}")
 
 
 def run(
-    model: "BaseModel", dataset: "BaseDataset", held_out: "BaseDataset | None"
+    model: "BaseModel",
+    dataset: "BaseDataset",
+    held_out: "BaseDataset | None",
+    *,
+    resume: bool = False,
 ) -> "FinetuneReport":
     """Fine-tune under a progress bar, and show the ledger and the outcome."""
-    from xturing.train import (
-        CheckpointSaved,
-        StepEnded,
-        TrainingStarted,
-        Validated,
-    )
+    from xturing.train import StepEnded, TrainingStarted, Validated
 
     with render.bar("Training") as bar:
         loss, largest = "", 0
@@ -121,11 +126,11 @@ def run(
             elif isinstance(event, StepEnded):
                 bar.move(event.step, _state(event) + loss)
                 largest = max(largest, event.tokens + event.padding)
-            elif isinstance(event, CheckpointSaved):
-                render.note(f"Saved a checkpoint: {event.path}")
+            elif said := _said(event):
+                render.note(said)
 
         with listening(show):
-            report = model.finetune(dataset, eval_dataset=held_out)
+            report = model.finetune(dataset, eval_dataset=held_out, resume=resume)
     show_outcome(report, _memory_estimate(model, report, largest))
     return report
 
@@ -165,7 +170,13 @@ def show_outcome(report: "FinetuneReport", estimated: int | None = None) -> None
         verdict = "lower" if change < 0 else "NOT lower: the model did not get better"
         render.say(
             f"Held-out loss   {report.loss_before:.4f} -> {report.loss_after:.4f} nats "
-            f"a token ({verdict})"
+            f"a {'token' if report.objective == 'sft' else 'row'} ({verdict})"
+        )
+    before, after = report.comparison_before, report.comparison_after
+    if before is not None and after is not None:
+        render.say(
+            f"Held-out margin {_number(before.margin)} -> {_number(after.margin)}, "
+            f"told right {before.accuracy:.0%} -> {after.accuracy:.0%}"
         )
     render.say(
         f"In the loss     {run.in_loss:,} tokens in {run.steps} steps, as planned "
@@ -197,8 +208,55 @@ def _memory_estimate(
     return needed_for_training(model, tokens, learnt)
 
 
+def _said(event: Event) -> str | None:
+    """Return what to tell of a checkpoint, or of a run that stops or goes on."""
+    from xturing.train import (
+        CheckpointSaved,
+        CheckpointSkipped,
+        RunResumed,
+        RunStopped,
+    )
+
+    match event:
+        case CheckpointSaved():
+            return f"Saved a checkpoint: {event.path}"
+        case CheckpointSkipped():
+            return f"Passed over {event.path}: {event.reason}"
+        case RunResumed(path=None):
+            return "No whole checkpoint is there: starting from the beginning"
+        case RunResumed():
+            return f"Going on after step {event.step}, from {event.path}"
+        case RunStopped():
+            return (
+                f"Stopped after step {event.step}. Go on with the same command and: "
+                f"-o {event.folder} --resume"
+            )
+    return None
+
+
+def _refuse_taken(output: Path) -> None:
+    """Refuse a folder in use before anything slow begins."""
+    try:
+        refuse_used(output)
+    except OutputError as error:
+        has_begun = (output / "ledger.json").is_file()
+        if has_begun and not (output / "xturing.json").is_file():
+            raise OutputError(
+                f"{error} Its run was interrupted: --resume goes on with it."
+            ) from error
+        raise
+
+
 def _state(step: "StepEnded") -> str:
-    return f"loss {step.loss:.3f}  {step.tokens / step.seconds:.0f} tokens/s"
+    state = f"loss {step.loss:.3f}  {step.tokens / step.seconds:.0f} tokens/s"
+    if step.comparison is None:
+        return state
+    margin, accuracy = step.comparison.margin, step.comparison.accuracy
+    return f"{state}  margin {_number(margin)}  accuracy {accuracy:.0%}"
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
 
 
 def _layers(

@@ -26,6 +26,24 @@ def cache_folder() -> Path:
 
 
 @contextmanager
+def enough_space(path: Path) -> Iterator[None]:
+    """Raise `OutputError` where writing to `path` fails because the disk is full."""
+    try:
+        yield
+    except Exception as error:
+        # Libraries that write by themselves have errors of their own for it.
+        codes = errno.ENOSPC, errno.EDQUOT
+        is_full = isinstance(error, OSError) and error.errno in codes
+        if is_full or os.strerror(errno.ENOSPC) in str(error):
+            raise OutputError(
+                f"The disk is full: {path} could not be written, and nothing that was "
+                "there was changed. Free some space or name a place on another disk, "
+                "and save again."
+            ) from error
+        raise
+
+
+@contextmanager
 def new_file(path: Path) -> Iterator[Path]:
     """Yield a draft to write to, and rename it to `path` if nothing is raised.
 
@@ -34,11 +52,12 @@ def new_file(path: Path) -> Iterator[Path]:
     """
     draft = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        with _enough_space(path):
+        with enough_space(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             yield draft
             _flush(draft)
             draft.replace(path)
+            _flush(path.parent)
     finally:
         draft.unlink(missing_ok=True)
 
@@ -57,11 +76,12 @@ def new_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
     draft = path.with_name(f".{path.name}.{os.getpid()}.part")
     shutil.rmtree(draft, ignore_errors=True)
     try:
-        with _enough_space(path):
+        with enough_space(path):
             draft.mkdir(parents=True)
             yield draft
             _flush_all(draft)
             _take_place(draft, path)
+            _flush(path.parent)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
 
@@ -72,14 +92,19 @@ def fill_folder(path: Path) -> Iterator[Path]:
 
     Files move one by one in the order of their names, so that of the last one tells
     that all are there.
+
+    Raises:
+        OutputError: the disk is full.
     """
     draft = path / f".{os.getpid()}.part"
-    draft.mkdir(parents=True)
     try:
-        yield draft
-        for file in sorted(draft.iterdir()):
-            _flush(file)
-            file.replace(path / file.name)
+        with enough_space(path):
+            draft.mkdir(parents=True)
+            yield draft
+            _flush_all(draft)
+            for file in sorted(draft.iterdir()):
+                file.replace(path / file.name)
+                _flush(path)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
 
@@ -96,7 +121,7 @@ def draft_folder(folder: Path) -> Iterator[Path]:
     """
     draft = folder / f".{uuid4().hex}.part"
     try:
-        with _enough_space(folder):
+        with enough_space(folder):
             draft.mkdir(parents=True)
             yield draft
     finally:
@@ -204,23 +229,6 @@ def _text(path: Path) -> str:
         ) from error
 
 
-@contextmanager
-def _enough_space(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except Exception as error:
-        # Libraries that write by themselves have errors of their own for it.
-        codes = errno.ENOSPC, errno.EDQUOT
-        is_full = isinstance(error, OSError) and error.errno in codes
-        if is_full or os.strerror(errno.ENOSPC) in str(error):
-            raise OutputError(
-                f"The disk is full: {path} could not be written, and nothing that was "
-                "there was changed. Free some space or name a place on another disk, "
-                "and save again."
-            ) from error
-        raise
-
-
 def _take_place(draft: Path, path: Path) -> None:
     if not path.exists():
         draft.rename(path)
@@ -236,12 +244,18 @@ def _take_place(draft: Path, path: Path) -> None:
 
 
 def _flush_all(folder: Path) -> None:
-    for file in sorted(folder.rglob("*")):
-        if file.is_file():
-            _flush(file)
+    for path in sorted(folder.rglob("*")):
+        _flush(path)
+    _flush(folder)
 
 
 def _flush(path: Path) -> None:
-    # Not every file system can flush; then the rename alone has to do.
-    with suppress(OSError), path.open("rb") as file:
-        os.fsync(file.fileno())
+    """Have a file's bytes, or the names in a folder, outlive a loss of power."""
+    # Not every system can flush, and Windows opens no folders; then the rename alone
+    # has to do.
+    with suppress(OSError):
+        number = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+        try:
+            os.fsync(number)
+        finally:
+            os.close(number)

@@ -21,6 +21,9 @@ from xturing.data.ledger import Book
 
 LengthPolicy = Literal["error", "drop", "truncate", "keep-answer", "split"]
 
+Together = tuple[Example, ...]
+"""Examples of one row, of no use without each other."""
+
 OFFENDERS_SHOWN = 5
 
 
@@ -31,6 +34,23 @@ def fit(
 
     With `error`, nothing is yielded after the first that is too long: the rest is
     looked through so that the error can say what each policy would lose.
+
+    Raises:
+        DataError: a row is too long (`error`), or cannot be divided (`split`).
+        UnknownNameError: there is no such policy.
+    """
+    alone = ((example,) for example in examples)
+    for (example,) in fit_together(alone, max_length, policy, book):
+        yield example
+
+
+def fit_together(
+    rows: Iterable[Together], max_length: int, policy: LengthPolicy, book: Book
+) -> Iterator[Together]:
+    """Do as `fit` for rows of several examples that are of no use without each other.
+
+    A row is as long as its longest example. If one of them has to go, all do; what is
+    cut from the middle of a prompt is cut from all alike.
 
     Raises:
         DataError: a row is too long (`error`), or cannot be divided (`split`).
@@ -47,35 +67,68 @@ def fit(
             "before it. Give 2 or more."
         )
     offenders = _Offenders(max_length)
-    for example in examples:
-        book.row(example)
+    for row in rows:
+        book.row(_joined(row))
         offenders.rows += 1
-        if len(example) <= max_length:
+        if _length(row) <= max_length:
             if not offenders.count:
-                book.keep(example)
-                yield example
+                book.keep(_joined(row))
+                yield row
         elif policy == "error":
-            offenders.add(example)
+            offenders.add(row)
         else:
-            yield from _fitted(example, max_length, policy, book)
+            yield from _fitted(row, max_length, policy, book)
     if offenders.count:
         raise DataError(offenders.message())
 
 
 def _fitted(
-    example: Example, max_length: int, policy: LengthPolicy, book: Book
-) -> Iterator[Example]:
-    pieces: Sequence[Example] = WAYS[policy](example, max_length)
+    row: Together, max_length: int, policy: LengthPolicy, book: Book
+) -> Iterator[Together]:
+    whole = _joined(row)
+    pieces = _pieces(row, max_length, policy)
     match list(pieces):
         case []:
-            book.drop(example)
+            book.drop(whole)
         case [piece]:
-            book.cut(example, piece)
+            book.cut(whole, _joined(piece))
         case _:
-            book.split(example)
+            book.split(whole)
     for piece in pieces:
-        book.keep(piece)
+        book.keep(_joined(piece))
         yield piece
+
+
+def _pieces(row: Together, max_length: int, policy: LengthPolicy) -> Sequence[Together]:
+    """Return what a policy makes of a row that is too long."""
+    way = WAYS[policy]
+    if len(row) == 1:
+        return [(piece,) for piece in way(row[0], max_length)]
+    excess = _length(row) - max_length
+    if policy == "split":
+        # Raises: neither example can be divided. The longest has what to say.
+        split(max(row, key=len), max_length)
+    parts = [
+        way(example, len(example) - excess if policy == "keep-answer" else max_length)
+        for example in row
+    ]
+    return [tuple(piece for (piece,) in parts)] if all(parts) else []
+
+
+def _length(row: Together) -> int:
+    return max(len(example) for example in row)
+
+
+def _joined(row: Together) -> Example:
+    """Return a row's examples one after the other, as one to be booked."""
+    if len(row) == 1:
+        return row[0]
+    return replace(
+        row[0],
+        ids=np.concatenate([example.ids for example in row]),
+        parts=np.concatenate([example.parts for example in row]),
+        is_marked=any(example.is_marked for example in row),
+    )
 
 
 def drop(example: Example, max_length: int) -> tuple[Example, ...]:
@@ -168,20 +221,21 @@ class _Offenders:
     worst: list[tuple[int, int, str]] = field(default_factory=list)
     can_split: bool = True
 
-    def add(self, example: Example) -> None:
+    def add(self, row: Together) -> None:
         """Count a row in."""
         self.count += 1
-        self.can_split &= example.is_divisible
-        for policy, way in WAYS.items():
+        self.can_split &= all(example.is_divisible for example in row)
+        tokens = len(_joined(row))
+        for policy in WAYS:
             if policy != "split":
-                kept = sum(len(piece) for piece in way(example, self.max_length))
-                self.lost[policy] += len(example) - kept
-        self.ends += bool(truncate(example, self.max_length))
-        row = (len(example), -self.count, example.place)
+                pieces = _pieces(row, self.max_length, policy)
+                self.lost[policy] += tokens - sum(len(_joined(p)) for p in pieces)
+        self.ends += bool(_pieces(row, self.max_length, "truncate"))
+        told = (_length(row), -self.count, row[0].place)
         if len(self.worst) < OFFENDERS_SHOWN:
-            heapq.heappush(self.worst, row)
+            heapq.heappush(self.worst, told)
         else:
-            heapq.heappushpop(self.worst, row)
+            heapq.heappushpop(self.worst, told)
 
     def message(self) -> str:
         """Return what to tell the user."""

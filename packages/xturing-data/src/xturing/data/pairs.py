@@ -58,6 +58,8 @@ def encode_judgements(
 ) -> Iterator[Judged]:
     """Yield each judgement as an example and its verdict.
 
+    Of the turns before the last answer none is learnt: they were not judged.
+
     Raises:
         DataError: a record is no judgement, or the chat template does not fit it.
     """
@@ -68,7 +70,7 @@ def encode_judgements(
             if not isinstance(row.record, Judgement):
                 raise _wrong(row, "judgement")
             verdicts.append(row.record.is_wanted)
-            yield Placed(row.record.conversation, row.place)
+            yield Placed(_judged(row.record), row.place)
 
     for example in encode_records(conversations(), tokenizer):
         yield Judged(example, verdicts.popleft())
@@ -82,6 +84,13 @@ def _sides(records: Iterable[Placed]) -> Iterator[Placed]:
         prompt = tuple(replace(turn, is_learnt=False) for turn in record.prompt)
         for side in (record.chosen, record.rejected):
             yield Placed(Conversation((*prompt, *side), record.tools), row.place)
+
+
+def _judged(judgement: Judgement) -> Conversation:
+    """Return the conversation, of which only what was judged is learnt."""
+    talk = judgement.conversation
+    earlier = tuple(replace(turn, is_learnt=False) for turn in judgement.prompt)
+    return replace(talk, messages=(*earlier, *talk.messages[len(earlier) :]))
 
 
 def _shared(chosen: Example, rejected: Example) -> int:

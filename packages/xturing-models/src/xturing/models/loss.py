@@ -21,12 +21,15 @@ def supervised_losses(
     labels: Tensor,
     attention_mask: Tensor,
     position_ids: Tensor | None = None,
+    *,
+    label_smoothing: float = 0.0,
 ) -> Tensor:
     """Return the loss in nats of each learnt token, of shape (learnt,).
 
     All arguments have the shape (batch, seq). Labels line up with `input_ids` and are
     shifted here: the logits at a position are for the token after it. Rows of several
-    documents have `position_ids`, and what `isolating_mask` makes for them.
+    documents have `position_ids`, and what `isolating_mask` makes for them. With
+    `label_smoothing`, that share of each target is spread over the vocabulary.
     """
     targets = labels[:, 1:]
     learnt = targets != IGNORE
@@ -37,7 +40,12 @@ def supervised_losses(
             position_ids=position_ids,
             use_cache=False,
         ).logits
-    return functional.cross_entropy(logits.float(), targets[learnt], reduction="none")
+    return functional.cross_entropy(
+        logits.float(),
+        targets[learnt],
+        reduction="none",
+        label_smoothing=label_smoothing,
+    )
 
 
 def isolating_mask(document_ids: Tensor, dtype: torch.dtype) -> Tensor:

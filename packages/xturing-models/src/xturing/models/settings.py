@@ -13,6 +13,22 @@ Fraction = Annotated[float, Field(ge=0, lt=1)]
 class FinetuningConfig(Settings):
     """How a model is fine-tuned."""
 
+    objective: Literal["auto", "sft", "dpo", "orpo", "kto"] = "auto"
+    """What is learnt: answers or texts (sft), preferences (dpo, orpo) or judgements
+    (kto). auto: by the kind of rows; dpo for preferences."""
+    beta: Annotated[float, Field(gt=0)] = 0.1
+    """dpo and kto: how dear it is to move away from the first model; 0.1 for both."""
+    orpo_lambda: Annotated[float, Field(ge=0)] = 0.1
+    """orpo: weight of the odds ratio beside the loss of chosen answers."""
+    desirable_weight: Annotated[float, Field(ge=0)] = 1.0
+    """kto: weight of answers that are wanted."""
+    undesirable_weight: Annotated[float, Field(ge=0)] = 1.0
+    """kto: weight of answers that are not."""
+    label_smoothing: Annotated[float, Field(ge=0, lt=0.5)] = 0.0
+    """sft: share of each target that is spread over the vocabulary. dpo: share of the
+    pairs that are taken to be the wrong way round."""
+    neftune_alpha: Annotated[float, Field(gt=0)] | None = None
+    """Size of the noise on embeddings while training (arXiv 2310.05914), such as 5."""
     learning_rate: Annotated[float, Field(gt=0)] = 1e-5
     """The highest learning rate of the run."""
     gradient_accumulation_steps: Positive = 1
@@ -85,7 +101,11 @@ class FinetuningConfig(Settings):
     )
     """Alphas of layers that get another one, by name or a regular expression for it."""
     lora_dropout: Fraction = 0.05
-    """Share of the adapter's inputs that is dropped while training."""
+    """Share of the adapter's inputs that is dropped while training; none is by dpo,
+    orpo and kto."""
+    lora_plus_ratio: Annotated[float, Field(ge=1)] | None = None
+    """LoRA+: the learning rate of B matrices over that of the others, such as 16
+    (arXiv 2402.12354)."""
     lora_targets: Literal["all-linear"] | tuple[str, ...] = "all-linear"
     """Names of the layers that are adapted; all linear ones but the head otherwise."""
 

@@ -8,6 +8,9 @@ if TYPE_CHECKING:
     from xturing.train.evaluation import HeldOutLoss, held_out_loss, perplexity
     from xturing.train.events import (
         CheckpointSaved,
+        CheckpointSkipped,
+        RunResumed,
+        RunStopped,
         StepEnded,
         TrainingStarted,
         Validated,
@@ -17,9 +20,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CheckpointSaved",
+    "CheckpointSkipped",
     "FinetuneReport",
     "HeldOutLoss",
     "RunLedger",
+    "RunResumed",
+    "RunStopped",
     "StepEnded",
     "TrainingStarted",
     "Validated",
@@ -31,9 +37,12 @@ __all__ = [
 __getattr__ = exports(
     __name__,
     CheckpointSaved="events",
+    CheckpointSkipped="events",
     FinetuneReport="report",
     HeldOutLoss="evaluation",
     RunLedger="report",
+    RunResumed="events",
+    RunStopped="events",
     StepEnded="events",
     TrainingStarted="events",
     Validated="events",

@@ -7,12 +7,13 @@ from typing import Any
 
 import torch
 
-from xturing.data.batches import collate
 from xturing.data.datasets import BaseDataset
 from xturing.data.encoding import encode
 from xturing.data.examples import Example
 from xturing.models.base import BaseModel
-from xturing.models.loss import supervised_losses
+from xturing.train.objectives.base import Objective
+from xturing.train.objectives.comparison import Tally
+from xturing.train.objectives.sft import Supervised
 
 NO_LIMIT = 2**31 - 1
 
@@ -44,26 +45,49 @@ def held_out_loss(
 
     `model` is a torch model; it is left in the mode it was in.
     """
+    objective = Supervised(pad_id=pad_id)
+    found = held_out_score(model, examples, objective, batch_size=batch_size)
+    return HeldOutLoss(found.nats, found.weight)
+
+
+@dataclass(frozen=True)
+class HeldOutScore:
+    """What an objective makes of held-out rows, whatever the batches they came in."""
+
+    nats: float
+    """Sum of losses."""
+    weight: int
+    """Learnt tokens, pairs or judgements."""
+    tally: Tally | None
+
+    @property
+    def mean(self) -> float:
+        """Nats per learnt token, pair or judgement."""
+        return self.nats / self.weight
+
+
+def held_out_score(
+    model: Any, units: Sequence[Any], objective: Objective, *, batch_size: int
+) -> HeldOutScore:
+    """Return the loss of an objective's units, without gradients and dropout.
+
+    `model` is a torch model; it is left in the mode it was in.
+    """
     was_training = model.training
     model.eval()
-    device = next(model.parameters()).device
-    by_length = sorted(examples, key=len)
-    nats, tokens = 0.0, 0
+    by_length = sorted(units, key=len)
+    nats, tally = 0.0, None
     try:
-        with torch.inference_mode():
+        with torch.no_grad():
+            baseline = objective.baseline(model, by_length)
             for start in range(0, len(by_length), batch_size):
-                batch = collate(by_length[start : start + batch_size], pad_id)
-                losses = supervised_losses(
-                    model,
-                    torch.from_numpy(batch.input_ids).to(device),
-                    torch.from_numpy(batch.labels).to(device),
-                    torch.from_numpy(batch.attention_mask).to(device),
-                )
-                nats += float(losses.double().sum())
-                tokens += len(losses)
+                batch = objective.collate(by_length[start : start + batch_size])
+                scored = objective.score(model, batch, baseline)
+                nats += float(scored.losses.double().sum())
+                tally = scored.tally + tally if scored.tally and tally else scored.tally
     finally:
         model.train(was_training)
-    return HeldOutLoss(nats, tokens)
+    return HeldOutScore(nats, objective.weight(by_length), tally)
 
 
 def perplexity(model: BaseModel, dataset: BaseDataset, *, batch_size: int) -> float:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from xturing.core.events import Event
 from xturing.data.ledger import Ledger
+from xturing.train.objectives.comparison import Comparison
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,6 +19,8 @@ class TrainingStarted(Event):
     validation_ledger: Ledger | None
     """Tokens of the held-out rows."""
     output_dir: Path
+    objective: str = "sft"
+    """What is learnt; `auto` has been decided."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +29,7 @@ class StepEnded(Event):
 
     step: int
     loss: float
-    """Mean loss in nats per learnt token of the step."""
+    """Mean loss in nats per learnt token of the step, or per pair or judgement."""
     learning_rate: float
     gradient_norm: float
     """L2 norm before it was limited."""
@@ -36,6 +39,8 @@ class StepEnded(Event):
     """Tokens that the model read, padding not counted."""
     padding: int
     seconds: float
+    comparison: Comparison | None = None
+    """How wanted answers did against unwanted ones, where there are such."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,8 +49,11 @@ class Validated(Event):
 
     step: int
     loss: float
-    """Mean loss in nats per learnt token."""
-    perplexity: float
+    """Mean loss in nats per learnt token, or per pair or judgement."""
+    perplexity: float | None
+    """Of learnt tokens; None where pairs or judgements are scored."""
+    comparison: Comparison | None = None
+    """How wanted answers did against unwanted ones, where there are such."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,3 +62,32 @@ class CheckpointSaved(Event):
 
     step: int
     path: Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckpointSkipped(Event):
+    """A checkpoint cannot be gone on from, so an older one is looked for."""
+
+    path: Path
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunResumed(Event):
+    """A run that was interrupted goes on."""
+
+    step: int
+    """Steps that were taken already; 0 if it starts from the beginning."""
+    path: Path | None
+    """The checkpoint it goes on from; None: there is none that is whole."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunStopped(Event):
+    """A signal ended the run before its last step."""
+
+    step: int
+    path: Path | None
+    """The checkpoint that was written for it; None: no step was taken yet."""
+    folder: Path
+    """The run's folder, which is resumed."""

@@ -5,12 +5,14 @@ from pathlib import Path
 
 from xturing.core.errors import SettingsError
 from xturing.core.events import tell
-from xturing.core.files import fill_folder, free_folder, refuse_used, write_json
+from xturing.core.files import fill_folder, free_folder, write_json
 from xturing.data.datasets import BaseDataset, open_dataset
-from xturing.data.encoding import Encoded, encode
 from xturing.models.base import BaseModel
 from xturing.models.settings import FinetuningConfig
+from xturing.train.checkpoints import Snapshot
 from xturing.train.events import TrainingStarted
+from xturing.train.objectives.base import Objective, Units
+from xturing.train.objectives.choosing import METHODS, choose, refuse_rows
 from xturing.train.recorder import Recorder
 from xturing.train.report import (
     LEDGER_FILE,
@@ -19,8 +21,17 @@ from xturing.train.report import (
     ledgers,
     summarise,
 )
+from xturing.train.resuming import (
+    find_start,
+    identity,
+    naming_last_checkpoint,
+    refuse_other,
+    refuse_taken,
+    resume_place,
+)
 from xturing.train.runner import Loggers, Run, carry_out, own_randomness
 from xturing.train.schedule import Epochs, plan_run
+from xturing.train.stopping import StopRequest
 
 
 def finetune(
@@ -29,6 +40,7 @@ def finetune(
     *,
     logger: Loggers = True,
     eval_dataset: object | None = None,
+    resume: bool | str | Path = False,
 ) -> FinetuneReport:
     """Fine-tune a model with its `finetuning_config()` and save it to `output_dir`.
 
@@ -36,74 +48,118 @@ def finetune(
     part of the rows is held out (`validation_split`). `logger` is a Lightning logger or
     several; metrics.jsonl is written in any case. The model is changed in place.
 
+    With `resume`, an interrupted run goes on from its newest checkpoint that is whole,
+    to the same bits as if nothing had happened, or starts if there is none. The run is
+    the one in `output_dir`, or in the folder that is given; of a checkpoint's folder,
+    that checkpoint is taken. Ctrl-C and SIGTERM write a checkpoint before they end it.
+
     Raises:
         DataError: a row cannot be used.
-        SettingsError: settings do not fit the model or the data.
-        OutputError: `output_dir` is in use.
+        SettingsError: settings do not fit the model or the data, or are not those of
+            the run that is to be resumed.
+        OutputError: `output_dir` is in use, or the disk is full.
+        TrainingError: the loss is no number any more.
         LedgerError: other tokens entered the loss than were to be learnt.
+        KeyboardInterrupt: Ctrl-C stopped the run.
+        SystemExit: SIGTERM stopped the run.
     """
     config = model.finetuning_config().model_copy(deep=True)
-    folder = _output_folder(config)
-    training, held_out = _encoded(model, config, dataset, eval_dataset)
-    plan = plan_run(len(training.examples), config)
-    epochs = Epochs(training.examples, config, model.engine.pad_id)
+    folder, resumed = _begin(config, resume)
+    rows, rows_held_out = _opened_parts(config, dataset, eval_dataset)
+    name = choose(config, rows)
+    objective = METHODS[name].make(config, model.engine.pad_id)
+    training, held_out = _encoded(model, config, objective, rows, rows_held_out, name)
+    plan = plan_run(len(training.units), config)
+    epochs = Epochs(training.units, config, objective)
     padding = sum(micro.batch.padding for micro in epochs)
     training = replace(training, ledger=training.ledger.padded(padding))
     with own_randomness(config.seed):
         model.prepare_training()
+    given = identity(model, config, training, held_out)
+    if resumed is not None:
+        refuse_other(resumed.identity, given)
+    training, held_out = _prepared(model, objective, training, held_out)
+    epochs = Epochs(training.units, config, objective)
     # From here on, what the user gave is known to fit together.
     started = TrainingStarted(
         steps=plan.steps,
         ledger=training.ledger,
         validation_ledger=held_out.ledger if held_out else None,
         output_dir=folder,
+        objective=name,
     )
     write_json(folder / LEDGER_FILE, ledgers(started))
-    with Recorder(folder, config.logging_steps) as recorder:
-        run = Run(model, config, plan, epochs, held_out, recorder, folder)
-        tell(started)
-        fact = carry_out(run, logger)
-    report = summarise(model, config, started, recorder, fact)
-    with fill_folder(folder) as draft:
-        write_json(draft / LEDGER_FILE, ledgers(started, report.run_ledger))
-        write_json(draft / REPORT_FILE, report.as_dict())
-        model.write_to(draft)
+    with naming_last_checkpoint(folder), StopRequest() as stop:
+        with Recorder(folder, config.logging_steps) as recorder:
+            run = Run(
+                model,
+                config,
+                plan,
+                epochs,
+                objective,
+                held_out,
+                recorder,
+                folder,
+                given,
+                stop,
+                resumed,
+            )
+            tell(started)
+            fact = carry_out(run, logger)
+        report = summarise(model, config, started, recorder, fact)
+        with fill_folder(folder) as draft:
+            write_json(draft / LEDGER_FILE, ledgers(started, report.run_ledger))
+            write_json(draft / REPORT_FILE, report.as_dict())
+            model.write_to(draft)
     return report
+
+
+def _opened_parts(
+    config: FinetuningConfig, dataset: object, eval_dataset: object | None
+) -> tuple[BaseDataset, BaseDataset | None]:
+    """Return the rows to learn from, and those that are held out."""
+    rows = _opened(dataset)
+    if eval_dataset is not None:
+        return rows, _opened(eval_dataset)
+    if count := _held_out_rows(len(rows), config):
+        return rows.split(count, config.seed)
+    return rows, None
 
 
 def _encoded(
     model: BaseModel,
     config: FinetuningConfig,
-    dataset: object,
-    eval_dataset: object | None,
-) -> tuple[Encoded, Encoded | None]:
+    objective: Objective,
+    rows: BaseDataset,
+    held_out: BaseDataset | None,
+    name: str,
+) -> tuple[Units, Units | None]:
     context = model.engine.context_length
     if context is not None and config.max_length > context:
         raise SettingsError(
             f"max_length is {config.max_length}, but '{model.config_name}' reads at "
             f"most {context} tokens. Set max_length to {context} or less."
         )
-    training, held_out = _opened(dataset), None
-    if eval_dataset is not None:
-        held_out = _opened(eval_dataset)
-    elif count := _held_out_rows(len(training), config):
-        training, held_out = training.split(count, config.seed)
+    tokenizer = model.engine.tokenizer
+    if held_out is None:
+        return objective.encode(rows, tokenizer, config), None
+    refuse_rows(name, held_out)
+    return (
+        objective.encode(rows, tokenizer, config),
+        objective.encode(held_out, tokenizer, config),
+    )
 
-    cache = None
-    if config.encoding_cache is not None:
-        cache = Path(config.encoding_cache).expanduser()
 
-    def encoded(part: BaseDataset) -> Encoded:
-        return encode(
-            part,
-            model.engine.tokenizer,
-            max_length=config.max_length,
-            length_policy=config.length_policy,
-            workers=config.encoding_workers,
-            cache=cache,
-        )
+def _prepared(
+    model: BaseModel, objective: Objective, training: Units, held_out: Units | None
+) -> tuple[Units, Units | None]:
+    """Return the units with what the model says of them before it is trained."""
+    network = model.engine.model
 
-    return encoded(training), encoded(held_out) if held_out is not None else None
+    def prepared(part: Units) -> Units:
+        return replace(part, units=objective.prepare(network, part.units))
+
+    return prepared(training), prepared(held_out) if held_out else None
 
 
 def _opened(dataset: object) -> BaseDataset:
@@ -114,10 +170,25 @@ def _held_out_rows(rows: int, config: FinetuningConfig) -> int:
     return min(int(rows * config.validation_split), config.validation_limit)
 
 
+def _begin(
+    config: FinetuningConfig, resume: bool | str | Path
+) -> tuple[Path, Snapshot | None]:
+    """Return where the run is written, and what it goes on from."""
+    if resume is False:
+        return _output_folder(config), None
+    folder, checkpoint = resume_place(resume, Path(config.output_dir).expanduser())
+    config.output_dir = str(folder)
+    return folder, find_start(folder, checkpoint)
+
+
 def _output_folder(config: FinetuningConfig) -> Path:
-    """Return where the run is written: the default, if it is in use, with a number."""
+    """Return where a new run is written: the default, if it is in use, with a number.
+
+    Raises:
+        OutputError: it is in use; of a run that can be resumed, it says so.
+    """
     folder = Path(config.output_dir).expanduser()
     if config.sources["output_dir"] == "default":
         return free_folder(folder)
-    refuse_used(folder)
+    refuse_taken(folder)
     return folder

@@ -1,7 +1,7 @@
 """Optimizers by name, and how the learning rate goes."""
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -13,7 +13,7 @@ Groups = list[dict[str, Any]]
 
 
 def build_optimizer(
-    parameters: Iterable[tuple[str, torch.nn.Parameter]], config: FinetuningConfig
+    parameters: Sequence[tuple[str, torch.nn.Parameter]], config: FinetuningConfig
 ) -> torch.optim.Optimizer:
     """Return the optimizer that the settings name, for the named parameters.
 
@@ -21,6 +21,10 @@ def build_optimizer(
         MissingDependencyError: it is DeepSpeed's, which is not installed.
     """
     groups = parameter_groups(parameters, config.weight_decay)
+    if config.lora_plus_ratio is not None:
+        named = {id(parameter) for name, parameter in parameters if ".lora_B." in name}
+        fast = config.learning_rate * config.lora_plus_ratio
+        groups = with_fast(groups, named, fast)
     return _OPTIMIZERS[config.optimizer_name](groups, config.learning_rate)
 
 
@@ -38,6 +42,20 @@ def parameter_groups(
         for group, decay in ((decayed, weight_decay), (level, 0.0))
         if group
     ]
+
+
+def with_fast(groups: Groups, fast: set[int], learning_rate: float) -> Groups:
+    """Return the groups with some parameters, by `id`, at a rate of their own.
+
+    LoRA+ has the B matrices learn faster (Hayou et al. 2024, arXiv 2402.12354).
+    """
+    divided: Groups = []
+    for group in groups:
+        slow = [each for each in group["params"] if id(each) not in fast]
+        quick = [each for each in group["params"] if id(each) in fast]
+        divided += [{**group, "params": slow}] if slow else []
+        divided += [{**group, "params": quick, "lr": learning_rate}] if quick else []
+    return divided
 
 
 def learning_rate_factor(

@@ -10,6 +10,7 @@ from xturing.models.base import BaseModel
 from xturing.models.loss import trainable
 from xturing.models.settings import FinetuningConfig
 from xturing.train.events import TrainingStarted, Validated
+from xturing.train.objectives.comparison import Comparison
 from xturing.train.recorder import Recorder
 from xturing.train.runner import Fact
 
@@ -49,7 +50,7 @@ class FinetuneReport:
     peak_memory_bytes: int | None
     """Most memory that the process ever had resident, where the system tells."""
     losses: tuple[float, ...]
-    """Loss of each step in nats per learnt token."""
+    """Loss of each step in nats per learnt token, pair or judgement."""
     validations: tuple[Validated, ...]
     """The first is from before the first step, the last from after the last."""
     ledger: Ledger
@@ -59,6 +60,8 @@ class FinetuneReport:
     trainable_parameters: int
     parameters: int
     stopped_early: bool
+    objective: str
+    """What was learnt: sft, dpo, orpo or kto."""
     settings: dict[str, Any]
     sources: dict[str, str]
     """Who set each setting."""
@@ -72,6 +75,16 @@ class FinetuneReport:
     def loss_after(self) -> float | None:
         """Loss of the held-out rows after training."""
         return self.validations[-1].loss if self.validations else None
+
+    @property
+    def comparison_before(self) -> Comparison | None:
+        """Held-out pairs or judgements before training."""
+        return self.validations[0].comparison if self.validations else None
+
+    @property
+    def comparison_after(self) -> Comparison | None:
+        """Held-out pairs or judgements after training."""
+        return self.validations[-1].comparison if self.validations else None
 
     def as_dict(self) -> dict[str, object]:
         """Return the report for a JSON file; the ledgers have a file of their own."""
@@ -127,6 +140,7 @@ def summarise(
         ),
         trainable_parameters=sum(p.numel() for _, p in trainable(model.engine.model)),
         parameters=sum(p.numel() for p in model.engine.model.parameters()),
+        objective=started.objective,
         stopped_early=fact.steps < started.steps,
         settings=config.model_dump(mode="json"),
         sources=config.sources,

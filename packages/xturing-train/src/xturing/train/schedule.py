@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from xturing.core.errors import SettingsError
-from xturing.data.batches import Batch, collate, plan_epoch
-from xturing.data.examples import Example
+from xturing.data.batches import Batch, plan_epoch
 from xturing.models.settings import FinetuningConfig
+from xturing.train.objectives.base import Objective
 
 MOST_WARMUP_STEPS = 50
 
@@ -19,7 +20,11 @@ class MicroBatch:
     planned: int
     """Tokens that its examples are to teach."""
     step_planned: int
-    """The same for the whole step, by which every part of it is weighted."""
+    """The same for the whole step."""
+    step_weight: int
+    """What every part of the step is weighted by: learnt tokens, pairs, judgements."""
+    step_units: tuple[Any, ...]
+    """All that is learnt from in the step."""
 
 
 @dataclass(frozen=True)
@@ -59,11 +64,11 @@ class Epochs:
     """
 
     def __init__(
-        self, examples: Sequence[Example], config: FinetuningConfig, pad_id: int
+        self, units: Sequence[Any], config: FinetuningConfig, objective: Objective
     ) -> None:
-        self._examples = examples
+        self._units = units
         self._config = config
-        self._pad_id = pad_id
+        self._objective = objective
         self._epoch = 0
 
     @property
@@ -78,7 +83,7 @@ class Epochs:
     def __len__(self) -> int:
         # The short step at the end may have fewer micro-batches than the others.
         per_step = self._config.batch_size * self._config.gradient_accumulation_steps
-        whole, rest = divmod(len(self._examples), per_step)
+        whole, rest = divmod(len(self._units), per_step)
         return whole * self._config.gradient_accumulation_steps + (
             -(-rest // self._config.batch_size)
         )
@@ -86,7 +91,7 @@ class Epochs:
     def __iter__(self) -> Iterator[MicroBatch]:
         config = self._config
         steps = plan_epoch(
-            [len(example) for example in self._examples],
+            [len(unit) for unit in self._units],
             batch_size=config.batch_size,
             accumulation=config.gradient_accumulation_steps,
             seed=config.seed,
@@ -94,8 +99,15 @@ class Epochs:
         )
         for step in steps:
             parts = [
-                [self._examples[index] for index in rows] for rows in step.micro_batches
+                [self._units[index] for index in rows] for rows in step.micro_batches
             ]
-            planned = [sum(example.supervised for example in part) for part in parts]
+            units = tuple(unit for part in parts for unit in part)
+            planned = [sum(unit.supervised for unit in part) for part in parts]
             for part, tokens in zip(parts, planned, strict=True):
-                yield MicroBatch(collate(part, self._pad_id), tokens, sum(planned))
+                yield MicroBatch(
+                    batch=self._objective.collate(part),
+                    planned=tokens,
+                    step_planned=sum(planned),
+                    step_weight=self._objective.weight(units),
+                    step_units=units,
+                )
