@@ -7,6 +7,7 @@ from xturing.core.lazy import exports
 if TYPE_CHECKING:
     from xturing.train.evaluation import HeldOutLoss, held_out_loss, perplexity
     from xturing.train.events import (
+        BlocksCompiled,
         CheckpointSaved,
         CheckpointSkipped,
         RunResumed,
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from xturing.train.report import FinetuneReport, RunLedger
 
 __all__ = [
+    "BlocksCompiled",
     "CheckpointSaved",
     "CheckpointSkipped",
     "FinetuneReport",
@@ -36,6 +38,7 @@ __all__ = [
 
 __getattr__ = exports(
     __name__,
+    BlocksCompiled="events",
     CheckpointSaved="events",
     CheckpointSkipped="events",
     FinetuneReport="report",

@@ -32,6 +32,7 @@ from xturing.train.state import (
     restore_randomness,
 )
 from xturing.train.stopping import StopRequest
+from xturing.train.throughput import compiled_if_worth_it
 
 Loggers = bool | Logger | Iterable[Logger] | None
 
@@ -93,7 +94,6 @@ def carry_out(run: Run, logger: Loggers) -> Fact:
             precision=_precision(run.model),
             max_steps=run.plan.steps - before.step,
             max_epochs=run.plan.epochs - before.epoch,
-            accumulate_grad_batches=run.config.gradient_accumulation_steps,
             logger=_listed(logger),
             log_every_n_steps=1,
             callbacks=[watcher],
@@ -110,7 +110,10 @@ def carry_out(run: Run, logger: Loggers) -> Fact:
             if run.stop.signal is None:
                 torch_model.train()
                 drops = run.objective.has_dropout
-                with nullcontext() if drops else _no_dropout(torch_model):
+                with (
+                    nullcontext() if drops else _no_dropout(torch_model),
+                    compiled_if_worth_it(run.model, run.config, run.plan),
+                ):
                     _fit(trainer, module, RemainingEpochs(run.epochs, before))
             if run.stop.signal is not None and module.steps_taken < run.plan.steps:
                 _end_early(run, module.steps_taken)
@@ -145,14 +148,12 @@ class RemainingEpochs:
         self._skipped_steps = self._before.epoch_step if epoch == 0 else 0
 
     def __iter__(self) -> Iterator[MicroBatch]:
-        steps_to_skip, learnt = self._skipped_steps, 0
+        steps_to_skip = self._skipped_steps
         for micro in self._epochs:
             if not steps_to_skip:
                 yield micro
-                continue
-            learnt += micro.planned
-            if learnt == micro.step_planned:
-                steps_to_skip, learnt = steps_to_skip - 1, 0
+            elif micro.is_last:
+                steps_to_skip -= 1
 
 
 class Watcher(lightning.Callback):
