@@ -209,8 +209,9 @@ def _memory_estimate(
 
 
 def _said(event: Event) -> str | None:
-    """Return what to tell of a checkpoint, or of a run that stops or goes on."""
+    """Return what to tell of what happened, if anything."""
     from xturing.train import (
+        BlocksCompiled,
         CheckpointSaved,
         CheckpointSkipped,
         RunResumed,
@@ -218,6 +219,8 @@ def _said(event: Event) -> str | None:
     )
 
     match event:
+        case BlocksCompiled():
+            return f"Compiled the model's blocks in {event.seconds:.0f} s"
         case CheckpointSaved():
             return f"Saved a checkpoint: {event.path}"
         case CheckpointSkipped():
