@@ -8,6 +8,8 @@ from xturing.core.errors import SettingsError
 from xturing.data.batches import Batch, plan_epoch
 from xturing.models.settings import FinetuningConfig
 from xturing.train.objectives.base import Objective
+from xturing.train.strategies.place import ALONE, Place
+from xturing.train.strategies.shares import shares
 
 MOST_WARMUP_STEPS = 50
 
@@ -25,6 +27,10 @@ class MicroBatch:
     """What every part of the step is weighted by: learnt tokens, pairs, judgements."""
     step_units: tuple[Any, ...]
     """All that is learnt from in the step."""
+    ends_step: bool
+    """Whether it is the last that this process takes of the step."""
+    counts: bool = True
+    """Whether it is learnt from, see `strategies.shares`."""
 
 
 @dataclass(frozen=True)
@@ -58,17 +64,22 @@ def plan_run(rows: int, config: FinetuningConfig) -> RunPlan:
 
 
 class Epochs:
-    """The micro-batches of each epoch in turn.
+    """The micro-batches that a process takes of each epoch in turn.
 
     Lightning sets the epoch, as it would a sampler's.
     """
 
     def __init__(
-        self, units: Sequence[Any], config: FinetuningConfig, objective: Objective
+        self,
+        units: Sequence[Any],
+        config: FinetuningConfig,
+        objective: Objective,
+        place: Place = ALONE,
     ) -> None:
         self._units = units
         self._config = config
         self._objective = objective
+        self._place = place
         self._epoch = 0
 
     @property
@@ -80,14 +91,6 @@ class Epochs:
         """Choose the epoch that is iterated over next."""
         self._epoch = epoch
 
-    def __len__(self) -> int:
-        # The short step at the end may have fewer micro-batches than the others.
-        per_step = self._config.batch_size * self._config.gradient_accumulation_steps
-        whole, rest = divmod(len(self._units), per_step)
-        return whole * self._config.gradient_accumulation_steps + (
-            -(-rest // self._config.batch_size)
-        )
-
     def __iter__(self) -> Iterator[MicroBatch]:
         config = self._config
         steps = plan_epoch(
@@ -98,16 +101,20 @@ class Epochs:
             epoch=self._epoch,
         )
         for step in steps:
-            parts = [
-                [self._units[index] for index in rows] for rows in step.micro_batches
-            ]
-            units = tuple(unit for part in parts for unit in part)
-            planned = [sum(unit.supervised for unit in part) for part in parts]
-            for part, tokens in zip(parts, planned, strict=True):
+            units = tuple(
+                self._units[index] for rows in step.micro_batches for index in rows
+            )
+            planned = sum(unit.supervised for unit in units)
+            weight = self._objective.weight(units)
+            own = shares(step.micro_batches, self._place.world_size)[self._place.rank]
+            for number, share in enumerate(own, start=1):
+                part = [self._units[index] for index in share.rows]
                 yield MicroBatch(
                     batch=self._objective.collate(part),
-                    planned=tokens,
-                    step_planned=sum(planned),
-                    step_weight=self._objective.weight(units),
+                    planned=sum(unit.supervised for unit in part),
+                    step_planned=planned,
+                    step_weight=weight,
                     step_units=units,
+                    ends_step=number == len(own),
+                    counts=share.counts,
                 )

@@ -23,17 +23,17 @@ class Comparison:
 class Tally:
     """Sums that comparisons are made of; sums of several batches can be added."""
 
-    chosen: int
+    chosen: int = 0
     """How many answers are wanted."""
-    rejected: int
-    chosen_rewards: float
-    rejected_rewards: float
-    chosen_nats: float
+    rejected: int = 0
+    chosen_rewards: float = 0.0
+    rejected_rewards: float = 0.0
+    chosen_nats: float = 0.0
     """Sum of log-probabilities."""
-    rejected_nats: float
-    right: float
+    rejected_nats: float = 0.0
+    right: float = 0.0
     """Pairs or judgements that are told right."""
-    cases: int
+    cases: int = 0
     """Pairs or judgements."""
 
     def __add__(self, other: "Tally") -> "Tally":
