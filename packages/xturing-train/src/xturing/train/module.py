@@ -154,7 +154,7 @@ class SupervisedModule(lightning.LightningModule):
         counts = (self._planned, self._supervised, self._tokens, self._padding)
         loss, *sums = self._processes.total([self._loss, *counts, *tally])
         planned, supervised, tokens, padding = (round(each) for each in sums[:4])
-        whole = Tally(*sums[4:])
+        whole = Tally.of(sums[4:])
         self.planned += planned
         self.in_loss += supervised
         ended = StepEnded(

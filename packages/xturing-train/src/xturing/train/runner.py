@@ -65,6 +65,13 @@ class Run:
         """How far the run had come when it was resumed."""
         return self.resumed.progress if self.resumed else Progress()
 
+    def is_asked_to_stop(self) -> bool:
+        """Tell whether a signal came to a process; all of them know of it then."""
+        heard = self.processes.largest(self.stop.signal or 0)
+        if heard:
+            self.stop.signal = signal.Signals(heard)
+        return heard > 0
+
 
 @dataclass(frozen=True)
 class Fact:
@@ -105,12 +112,12 @@ def carry_out(run: Run, logger: Loggers) -> Fact:
                 watcher.validate(0)
             else:
                 _take_up(run, run.resumed)
-            if run.stop.signal is None:
+            if not run.is_asked_to_stop():
                 network.train()
                 drops = run.objective.has_dropout
                 with nullcontext() if drops else _no_dropout(network):
                     _fit(trainer, module, RemainingEpochs(run.epochs, before))
-            if run.stop.signal is not None and module.steps_taken < run.plan.steps:
+            if run.is_asked_to_stop() and module.steps_taken < run.plan.steps:
                 _end_early(run, module.steps_taken)
             watcher.validate(module.steps_taken)
         finally:
@@ -241,7 +248,7 @@ class Watcher(lightning.Callback):
         if ended.step % config.eval_steps == 0:
             self.validate(ended.step)
             trainer.should_stop = trainer.should_stop or self._is_stuck(ended.step)
-        is_asked_to_stop = self._is_asked_to_stop()
+        is_asked_to_stop = self._run.is_asked_to_stop()
         if ended.step % config.save_steps == 0 or is_asked_to_stop:
             self._save(trainer, pl_module)
         trainer.should_stop = trainer.should_stop or is_asked_to_stop
@@ -276,14 +283,6 @@ class Watcher(lightning.Callback):
         if patience is None or len(losses) <= patience or validations[-1].step != step:
             return False
         return min(losses[-patience:]) >= min(losses[:-patience])
-
-    def _is_asked_to_stop(self) -> bool:
-        """Tell whether a signal came to any of the processes; all note it then."""
-        stop = self._run.stop
-        if self._run.processes.count > 1:
-            heard = self._run.processes.from_all(stop.signal)
-            stop.signal = next((each for each in heard if each is not None), None)
-        return stop.signal is not None
 
     def _save(self, trainer: lightning.Trainer, module: Any) -> None:
         run = self._run

@@ -1,5 +1,6 @@
 """How a model tells wanted answers from unwanted ones."""
 
+from collections.abc import Sequence
 from dataclasses import astuple, dataclass
 
 from torch import Tensor
@@ -39,6 +40,12 @@ class Tally:
     def __add__(self, other: "Tally") -> "Tally":
         pairs = zip(astuple(self), astuple(other), strict=True)
         return Tally(*(ours + theirs for ours, theirs in pairs))
+
+    @classmethod
+    def of(cls, sums: Sequence[float]) -> "Tally":
+        """Return the tally whose fields, in order, are the sums."""
+        chosen, rejected, *others, cases = sums
+        return cls(round(chosen), round(rejected), *others, cases=round(cases))
 
     def comparison(self) -> Comparison:
         """Return the means."""

@@ -4,28 +4,21 @@ The first generation of FSDP needs a GPU and does not come back exactly when res
 """
 
 import math
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.distributed.tensor import DTensor, distribute_tensor
 
-from xturing.quant.quantizing import shell
 from xturing.train.state import Tensors, optimizer_state, restore_optimizer
 from xturing.train.strategies.place import Place
-from xturing.train.strategies.whole import BACKENDS, Whole
+from xturing.train.strategies.twin import Twin
+from xturing.train.strategies.whole import BACKENDS
 
 
-class FullySharded(Whole):
+class FullySharded(Twin):
     """How a model is trained of which each process holds a part."""
-
-    def __init__(self, model: Any) -> None:
-        super().__init__(model)
-        # The engine replaces parameters, so it is given a network of its own.
-        self.network = shell(model)
-        self._shapes = {name: p.shape for name, p in model.named_parameters()}
 
     def options(
         self, place: Place, device: str, precision: Any, limit: float | None
@@ -50,10 +43,6 @@ class FullySharded(Whole):
             fully_shard(block, mesh=part)
         fully_shard(self.network, mesh=part)
 
-    def release(self) -> None:
-        """Let go of the whole weights: each process holds a part of them."""
-        self._empty(self.model.parameters())
-
     def clip(self, parameters: Sequence[Tensor], limit: float | None) -> float:
         """Limit the gradient's L2 norm, and return what it was."""
         norm = torch.nn.utils.clip_grad_norm_(parameters, limit or math.inf)
@@ -74,7 +63,8 @@ class FullySharded(Whole):
     ) -> None:
         """Have the optimizer remember what `optimizer_state` returned."""
         restore_optimizer(optimizer, tensors, others)
-        for parameter, memory in optimizer.state.items():
+        parts: Any = optimizer.state.items()
+        for parameter, memory in parts:
             for name, value in memory.items():
                 if isinstance(value, Tensor) and value.shape == parameter.shape:
                     memory[name] = distribute_tensor(
@@ -83,32 +73,12 @@ class FullySharded(Whole):
                         parameter.placements,
                     )
 
-    @contextmanager
-    def gathered(self) -> Iterator[None]:
-        """Have the model's trainable weights be what the network's are."""
-        changed = [name for name, p in self.model.named_parameters() if p.requires_grad]
-        self._fill(set(changed))
-        yield
-        self._empty(p for p in self.model.parameters() if p.requires_grad)
-
-    def close(self) -> None:
-        """Have all of the model's weights be what the network's are, for good."""
-        self._fill(set(self._shapes))
-        self.network = self.model
-
-    def _fill(self, names: set[str]) -> None:
-        theirs = dict(self.network.named_parameters())
-        for name, parameter in self.model.named_parameters():
-            if name in names:
-                parameter.data = whole(theirs[name].detach())
-
-    @staticmethod
-    def _empty(parameters: Any) -> None:
-        for parameter in parameters:
-            parameter.data = parameter.data.new_empty(0)
+    def whole_value(self, parameter: nn.Parameter) -> Tensor:
+        """Return all values of a parameter of the twin."""
+        return whole(parameter)
 
 
-def blocks(model: Any) -> list[torch.nn.Module]:
+def blocks(model: Any) -> list[nn.Module]:
     """Return a transformers model's layers that are not to be divided further."""
     names = set(getattr(model, "_no_split_modules", None) or ())
     for module in model.modules():

@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import IO
 
 from xturing.core.errors import SettingsError, TrainingError
@@ -35,7 +36,7 @@ def refuse_unrepeatable(runs_before: int) -> None:
     """Raise `SettingsError` if this program cannot be started again as it was."""
     main = sys.modules["__main__"]
     typed_in = hasattr(sys, "ps1") or hasattr(builtins, "get_ipython")
-    named = hasattr(main, "__file__") or "-c" in sys.orig_argv
+    named = Path(getattr(main, "__file__", "")).is_file() or "-c" in sys.orig_argv
     if typed_in or not named or multiprocessing.parent_process() is not None:
         raise SettingsError(
             "Several processes were asked for (devices), and each of them has to start "
@@ -66,7 +67,7 @@ class Helpers:
 
     def start(self, rank: int, variables: Mapping[str, str]) -> None:
         """Start this program again, as the process of a rank."""
-        said = tempfile.TemporaryFile()
+        said = tempfile.TemporaryFile()  # noqa: SIM115  # closed when it has ended
         # A session of its own keeps Ctrl-C from it: it is told when the run shall end.
         process = subprocess.Popen(
             [sys.executable, *sys.orig_argv[1:]],

@@ -7,11 +7,11 @@ in torchrun's. Lightning reads the same ones.
 import os
 from dataclasses import dataclass, replace
 
-from lightning.fabric.plugins.environments import (
+from lightning.fabric.plugins.environments.cluster_environment import (
     ClusterEnvironment,
-    SLURMEnvironment,
-    TorchElasticEnvironment,
 )
+from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
+from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 
 from xturing.core.errors import SettingsError
 

@@ -22,11 +22,16 @@ from xturing.core.events import unheard
 from xturing.train.strategies.launching import Helpers, is_helper
 from xturing.train.strategies.place import ALONE, Place
 
+# torch documents them, but does not list them.
+PrefixStore = distributed.PrefixStore  # pyright: ignore[reportPrivateImportUsage]
+Store = distributed.Store  # pyright: ignore[reportPrivateImportUsage]
+TCPStore = distributed.TCPStore  # pyright: ignore[reportPrivateImportUsage]
+
 T = TypeVar("T")
 
 FAILURE = "failure"
 LONGEST_WAIT = timedelta(hours=2)
-"""For one another: the first may be saving a large model, or the data differ in size."""
+"""For one another: the first may be saving a large model."""
 
 MERCY = 5.0
 """Seconds that helpers have to end by themselves after an error."""
@@ -76,6 +81,14 @@ class Processes:
         distributed.all_reduce(sums)
         return sums.tolist()
 
+    def largest(self, value: int) -> int:
+        """Return the largest of every process's values."""
+        if self.count == 1:
+            return value
+        box = torch.tensor(value)
+        distributed.all_reduce(box, distributed.ReduceOp.MAX)
+        return int(box)
+
     def wait(self) -> None:
         """Wait for all to come here."""
         self.from_first(lambda: None)
@@ -97,7 +110,7 @@ def together(place: Place, device: str, *, is_given: bool) -> Iterator[Processes
             _start_helpers(helpers, place)
         stack.enter_context(_variables(place.variables))
         stack.enter_context(_threads(place))
-        notes = distributed.PrefixStore(f"run-{_runs}", store)
+        notes = PrefixStore(f"run-{_runs}", store)
         if is_helper():
             notes.set(f"here-{place.rank}", "")
         helpers.wait_until(lambda: _are_here(helpers.ranks, notes))
@@ -105,7 +118,7 @@ def together(place: Place, device: str, *, is_given: bool) -> Iterator[Processes
             torch.cuda.set_device(place.local_rank)
         distributed.init_process_group(
             "cpu:gloo,cuda:nccl" if device == "cuda" else "gloo",
-            store=distributed.PrefixStore("group", notes),
+            store=PrefixStore("group", notes),
             rank=place.rank,
             world_size=place.world_size,
             timeout=LONGEST_WAIT,
@@ -124,26 +137,24 @@ def together(place: Place, device: str, *, is_given: bool) -> Iterator[Processes
 @contextmanager
 def counted() -> Iterator[int]:
     """Count the runs of this program, and yield how many there were before."""
-    global _runs  # noqa: PLW0603  # what happened in this process is its own state
+    global _runs
     before, _runs = _runs, _runs + 1
     yield before
 
 
 @cache
-def _given_store(address: str, port: int, is_host: bool) -> distributed.TCPStore:
+def _given_store(address: str, port: int, is_host: bool) -> TCPStore:
     # It is kept: one that follows at once could not have the same port.
-    return distributed.TCPStore(
-        address, port, None, is_host, LONGEST_WAIT, wait_for_workers=False
-    )
+    return TCPStore(address, port, None, is_host, LONGEST_WAIT, wait_for_workers=False)
 
 
-def _store(place: Place, *, is_given: bool) -> distributed.TCPStore:
+def _store(place: Place, *, is_given: bool) -> TCPStore:
     """Return where processes leave notes for one another."""
     is_host = place.rank == 0
     if is_given:
         is_host &= os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True"
         return _given_store(place.address, place.port, is_host)
-    return distributed.TCPStore(
+    return TCPStore(
         place.address, place.port, None, is_host, LONGEST_WAIT, wait_for_workers=False
     )
 
@@ -155,13 +166,13 @@ def _start_helpers(helpers: Helpers, place: Place) -> None:
         helpers.start(rank, helper.variables)
 
 
-def _are_here(ranks: Sequence[int], notes: distributed.Store) -> bool:
+def _are_here(ranks: Sequence[int], notes: Store) -> bool:
     return not ranks or notes.check([f"here-{rank}" for rank in ranks])
 
 
 @contextmanager
 def _failing_together(
-    processes: Processes, notes: distributed.Store, helpers: Helpers
+    processes: Processes, notes: Store, helpers: Helpers
 ) -> Iterator[None]:
     """Have an error of one process end them all, and say what it was."""
     rank = processes.place.rank
@@ -180,7 +191,7 @@ def _failing_together(
         raise
 
 
-def _noted(notes: distributed.Store) -> XTuringError | None:
+def _noted(notes: Store) -> XTuringError | None:
     """Return the error that another process noted, if there is one."""
     try:
         if not notes.check([FAILURE]):

@@ -31,7 +31,9 @@ def shares(
     return tuple((*own, *[filler] * (passes - len(own))) for own in dealt)
 
 
-def _divided(micro_batches: Sequence[Sequence[int]], wanted: int) -> list[tuple]:
+def _divided(
+    micro_batches: Sequence[Sequence[int]], wanted: int
+) -> list[tuple[int, ...]]:
     """Return so many parts of the micro-batches, in order, or one for each row."""
     parts = [tuple(rows) for rows in micro_batches]
     while len(parts) < wanted and len(largest := max(parts, key=len)) > 1:

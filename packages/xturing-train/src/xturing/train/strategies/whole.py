@@ -35,11 +35,8 @@ class Whole:
         from lightning.pytorch.strategies import DDPStrategy
 
         # All processes opened the same weights, so none has to send them to others.
-        strategy = DDPStrategy(
-            process_group_backend=BACKENDS[device],
-            init_sync=False,
-            **_without_buffers(),
-        )
+        options: dict[str, Any] = {"init_sync": False, **_without_buffers()}
+        strategy = DDPStrategy(process_group_backend=BACKENDS[device], **options)
         return {"strategy": strategy, "precision": precision}
 
     def divide(self, mesh: Any) -> None:

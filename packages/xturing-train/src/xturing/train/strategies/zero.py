@@ -3,36 +3,34 @@
 It runs on processors too, by Gloo, though Lightning asks it for GPUs alone.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from types import ModuleType
 from typing import Any
 
 import torch
 from lightning.pytorch.plugins.precision import DeepSpeedPrecision
 from lightning.pytorch.strategies import DDPStrategy, DeepSpeedStrategy
-from torch import Tensor
+from torch import Tensor, nn
 
 from xturing.core.extras import require
-from xturing.quant.quantizing import shell
 from xturing.train.state import OPTIMIZER, Tensors
 from xturing.train.strategies.place import Place
-from xturing.train.strategies.whole import BACKENDS, Whole
+from xturing.train.strategies.twin import Twin
+from xturing.train.strategies.whole import BACKENDS
 
 BUCKET = 5_000_000
 """Numbers that processors send at once; buffers of this size are kept."""
 
 
-class ZeroRedundancy(Whole):
+class ZeroRedundancy(Twin):
     """How a model is trained of whose training each process holds a part."""
 
     def __init__(self, model: Any, stage: int, *, offload: bool) -> None:
         super().__init__(model)
         self.stage = stage
         self.offload = offload
-        # The engine replaces parameters, so it is given a network of its own.
-        self.network = shell(model)
-        self._parameters: list[torch.nn.Parameter] = []
+        self.divides_frozen = stage == 3
+        self._parameters: list[nn.Parameter] = []
         self._strategy: Any = None
 
     def options(
@@ -81,15 +79,14 @@ class ZeroRedundancy(Whole):
         """Return the norm of the step's gradient, known once the step was taken."""
         return float(self._strategy.deepspeed_engine.get_global_grad_norm())
 
-    def optimizer_state(
-        self, optimizer: torch.optim.Optimizer
-    ) -> tuple[Tensors, dict[str, Any]]:
+    def optimizer_state(self, optimizer: Any) -> tuple[Tensors, dict[str, Any]]:
         """Return what the optimizer remembers, as if there were one process."""
         from deepspeed.utils import safe_get_full_optimizer_state
 
         tensors: Tensors = {}
         others: dict[str, Any] = {}
         flat = self._flat(optimizer)
+        self._link(optimizer)
         for name, value in optimizer.optimizer.state[flat[0]].items():
             for index, parameter in enumerate(self._parameters):
                 key = f"{OPTIMIZER}{index}.{name}"
@@ -98,13 +95,13 @@ class ZeroRedundancy(Whole):
                 elif value.shape != flat[0].shape:
                     tensors[key] = value.clone()
                 else:
-                    state = safe_get_full_optimizer_state(parameter, name)
-                    tensors[key] = state.clone()
+                    whole: Any = safe_get_full_optimizer_state(parameter, name)
+                    tensors[key] = whole.clone()
         return tensors, others
 
     def restore_optimizer(
         self,
-        optimizer: torch.optim.Optimizer,
+        optimizer: Any,
         tensors: Tensors,
         others: dict[str, Any],
     ) -> None:
@@ -119,13 +116,25 @@ class ZeroRedundancy(Whole):
                 name: torch.zeros_like(part) if _like(value, shape) else _copied(value)
                 for name, value in memory.items()
             }
-        if self.stage < 3:
-            optimizer._lazy_init_hp_params_optimizer_state()
+        self._link(optimizer)
         for index, parameter in enumerate(self._parameters):
             for name, value in memory.items():
                 if _like(value, shape):
                     whole = known[f"{OPTIMIZER}{index}.{name}"]
                     self._put(parameter, whole.to(parameter.device), name)
+
+    def _link(self, optimizer: Any) -> None:
+        """Have weights find what the optimizer remembers of them."""
+        # The engine does so when the first group of weights has taken its first step,
+        # and so finds nothing of the other groups.
+        from deepspeed.utils import lazy_init_hp_params_optimizer_state
+
+        if self.stage < 3:
+            for weights, part in zip(
+                optimizer.bit16_groups, self._flat(optimizer), strict=True
+            ):
+                state = optimizer.optimizer.state
+                lazy_init_hp_params_optimizer_state(weights, part, state)
 
     def _put(self, parameter: Any, whole: Tensor, name: str) -> None:
         from deepspeed.utils import (
@@ -143,26 +152,18 @@ class ZeroRedundancy(Whole):
         own = padded[size * torch.distributed.get_rank() :][:size]
         safe_set_local_optimizer_state(parameter, own, name)
 
-    @contextmanager
-    def gathered(self) -> Iterator[None]:
-        """Have the model's trainable weights be what the network's are."""
-        self._fill()
-        yield
+    def whole_value(self, parameter: nn.Parameter) -> Tensor:
+        """Return all values of a parameter of the twin, in the optimizer's format."""
+        deepspeed: Any = deepspeed_library()
+        if parameter.requires_grad:
+            return deepspeed.utils.safe_get_full_fp32_param(parameter).clone()
+        with deepspeed.zero.GatheredParameters([parameter]):
+            return parameter.data.clone()
 
     def close(self) -> None:
-        """Have all of the model's weights be what the network's are, for good."""
-        self._fill()
+        """Have all of the model's weights be what the twin's are, for good."""
+        super().close()
         self._strategy.deepspeed_engine.destroy()
-        self.network = self.model
-
-    def _fill(self) -> None:
-        from deepspeed.utils import safe_get_full_fp32_param
-
-        theirs = dict(self.network.named_parameters())
-        for name, parameter in self.model.named_parameters():
-            if parameter.requires_grad:
-                value = safe_get_full_fp32_param(theirs[name])
-                parameter.data = value.to(parameter.dtype, copy=True)
 
     def _flat(self, optimizer: Any) -> list[Tensor]:
         """Return this process's part of each group of weights."""
@@ -202,6 +203,8 @@ class _Precision(DeepSpeedPrecision):
 class _OnGPUs(DeepSpeedStrategy):
     """Lightning's way with DeepSpeed, where it is we who say when a step ends."""
 
+    config: dict[str, Any]
+
     @property
     def handles_gradient_accumulation(self) -> bool:
         return False
@@ -214,7 +217,8 @@ class _OnGPUs(DeepSpeedStrategy):
 
     def init_deepspeed(self) -> None:
         # Lightning would warn that gradients are limited by the engine: so they are.
-        self._initialize_deepspeed_train(self.model)
+        module: Any = self.model
+        self._initialize_deepspeed_train(module)
 
 
 class _OnProcessors(_OnGPUs):
@@ -236,5 +240,5 @@ class _OnProcessors(_OnGPUs):
         return [torch.device("cpu", index) for index in range(len(devices))]
 
     @parallel_devices.setter
-    def parallel_devices(self, devices: list[torch.device] | None) -> None:
-        self._parallel_devices = devices
+    def parallel_devices(self, parallel_devices: list[torch.device] | None) -> None:
+        self._parallel_devices = parallel_devices
