@@ -39,6 +39,13 @@ def quiet_libraries() -> None:
         logging.getLogger(name).setLevel(logging.ERROR)
 
 
+def quiet_helpers() -> None:
+    """Leave the terminal to the first of several processes."""
+    for name in ("RANK", "SLURM_PROCID"):
+        if os.environ.get(name, "0") != "0":
+            _console.quiet = _errors.quiet = True
+
+
 def say(text: str = "", style: str | None = None) -> None:
     """Write a line of plain text."""
     _console.print(text, style=style, markup=False)
