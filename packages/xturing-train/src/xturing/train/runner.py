@@ -181,14 +181,12 @@ class RemainingEpochs:
         self._skipped_steps = self._before.epoch_step if epoch == 0 else 0
 
     def __iter__(self) -> Iterator[MicroBatch]:
-        steps_to_skip, learnt = self._skipped_steps, 0
+        steps_to_skip = self._skipped_steps
         for micro in self._epochs:
             if not steps_to_skip:
                 yield micro
-                continue
-            learnt += micro.planned
-            if learnt == micro.step_planned:
-                steps_to_skip, learnt = steps_to_skip - 1, 0
+            elif micro.ends_step:
+                steps_to_skip -= 1
 
 
 class Watcher(lightning.Callback):
