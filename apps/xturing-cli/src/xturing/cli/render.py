@@ -37,6 +37,8 @@ def quiet_libraries() -> None:
     logging.basicConfig(level=logging.ERROR)
     for name in ("transformers", "bitsandbytes", "lightning.pytorch"):
         logging.getLogger(name).setLevel(logging.ERROR)
+    # It sets its own level when it is imported, and writes among a command's answers.
+    logging.getLogger("DeepSpeed").addFilter(lambda said: said.levelno >= logging.ERROR)
 
 
 def quiet_helpers() -> None:
