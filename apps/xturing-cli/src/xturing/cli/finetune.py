@@ -85,8 +85,8 @@ def finetune(
     """
     from xturing.data import open_dataset
 
-    layers = _layers(config, settings or [], output)
-    _check(model, layers)
+    layers = setting_layers(config, settings or [], output)
+    check_settings(model, layers)
     if output is not None and not resume:
         _refuse_taken(output)
     options = reading(source, split, shape, columns)
@@ -259,9 +259,10 @@ def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.3f}"
 
 
-def _layers(
+def setting_layers(
     config: Path | None, settings: list[str], output: Path | None
 ) -> list[Layer]:
+    """Return the layers of settings that the options make, the strongest last."""
     layers = [read_yaml(config)] if config is not None else []
     layers += [parse_setting(text, option="--set") for text in settings]
     if output is not None:
@@ -269,7 +270,7 @@ def _layers(
     return layers
 
 
-def _check(model: str, layers: list[Layer]) -> None:
+def check_settings(model: str, layers: list[Layer]) -> None:
     """Refuse wrong names and settings before anything slow begins."""
     from xturing.models import FinetuningConfig, Variant
 

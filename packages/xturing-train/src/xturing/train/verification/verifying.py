@@ -1,15 +1,17 @@
 """`verify`: a model, some of its rows, and everything that should hold of them."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from copy import copy
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
 
-from xturing.core.errors import SettingsError
+from xturing.core.errors import SettingsError, UnknownNameError
 from xturing.core.events import tell
+from xturing.core.names import suggestion
 from xturing.data.datasets import BaseDataset, open_dataset
 from xturing.data.examples import Example
 from xturing.models.base import BaseModel
@@ -32,6 +34,7 @@ from xturing.train.verification.ways import (
     loss_difference,
 )
 
+LOSS_MASK = "loss mask"
 ROWS = 8
 LOOKED_AT = 25
 """Rows that are looked at for each that is chosen."""
@@ -39,11 +42,16 @@ BOUND = 1e-4
 """In float32, sums in another order differ by less; a wrong mask by a thousand times
 more."""
 ROUGH_BOUND = 5e-2
-"""In bfloat16, and where quantized weights round what they are given."""
+"""In bfloat16, and with quantized layers that may round what they are given."""
 
 
 def verify(
-    model: BaseModel, dataset: object, *, rows: int = ROWS, bound: float | None = None
+    model: BaseModel,
+    dataset: object,
+    *,
+    rows: int = ROWS,
+    bound: float | None = None,
+    skip: Collection[str] = (),
 ) -> Verification:
     """Prove on some rows that a model learns what it should, however it is computed.
 
@@ -52,15 +60,18 @@ def verify(
     blocks; only the assistant's words and their ends may be learnt; and no token may
     have a say in an earlier one, another row or another document. `rows` of differing
     lengths are chosen, the same ones every time. `bound` is the largest relative error
-    that passes: 1e-4 in float32. The model is left as it is, dropout is off.
+    that passes: 1e-4 in float32. Checks named in `skip` are left out. The model is left
+    as it is; dropout is off.
 
     Raises:
         DataError: a row cannot be used.
         SettingsError: the rows are no conversations or texts, or settings do not fit
             the model.
+        UnknownNameError: `skip` has a name that no check has.
     """
     if rows < 1:
         raise SettingsError(f"rows is {rows}, which leaves nothing to verify. Give 8.")
+    _refuse_unknown(skip)
     opened = dataset if isinstance(dataset, BaseDataset) else open_dataset(dataset)
     refuse_rows("sft", opened)
     some = _spread(opened, rows * LOOKED_AT)
@@ -71,7 +82,10 @@ def verify(
     limit = _bound(model) if bound is None else bound
     with _ready(model) as network:
         subject = Subject(network, objective, examples, model.engine.pad_id)
-        checks = _checks(subject, some, model.engine.tokenizer, limit)
+        to_do = _to_do(subject, some, model.engine.tokenizer, limit)
+        checks = _checked_one_by_one(
+            [to_do[name] for name in to_do if name not in skip]
+        )
     return Verification(
         model=model.config_name,
         rows=len(examples),
@@ -82,18 +96,22 @@ def verify(
     )
 
 
-def _checks(
+def _to_do(
     subject: Subject, dataset: BaseDataset, tokenizer: Any, bound: float
-) -> tuple[Check, ...]:
+) -> dict[str, Callable[[], Check]]:
+    """Return what makes each check, by its name."""
     known: dict[Way, Computed] = {}
-    to_do: list[Callable[[], Check]] = [
-        lambda: _check_mask(subject, dataset, tokenizer),
-        *(lambda probe=probe: _check_probe(probe, subject, bound) for probe in PROBES),
-        *(
-            lambda comparison=comparison: _compare(comparison, subject, bound, known)
+    return {
+        LOSS_MASK: lambda: _check_mask(subject, dataset, tokenizer),
+        **{probe.name: partial(_probe, probe, subject, bound) for probe in PROBES},
+        **{
+            comparison.name: partial(_compare, comparison, subject, bound, known)
             for comparison in COMPARISONS
-        ),
-    ]
+        },
+    }
+
+
+def _checked_one_by_one(to_do: Sequence[Callable[[], Check]]) -> tuple[Check, ...]:
     checks: list[Check] = []
     for check in to_do:
         checks.append(check())
@@ -104,14 +122,14 @@ def _checks(
 def _check_mask(subject: Subject, dataset: BaseDataset, tokenizer: Any) -> Check:
     fault = wrongly_learnt(subject, dataset, tokenizer)
     return Check(
-        name="loss mask",
+        name=LOSS_MASK,
         claim="the words of the assistant and their ends are learnt, and nothing else",
         verdict="passed" if fault is None else "failed",
         reason=fault or "",
     )
 
 
-def _check_probe(probe: Probe, subject: Subject, bound: float) -> Check:
+def _probe(probe: Probe, subject: Subject, bound: float) -> Check:
     def errors() -> tuple[float, None]:
         return probe.change(subject), None
 
@@ -183,8 +201,19 @@ def _awaken(network: Any) -> None:
 
 
 def _bound(model: BaseModel) -> float:
-    exact = model.quantization is None and model.engine.device.dtype is torch.float32
-    return BOUND if exact else ROUGH_BOUND
+    there = model.quantization
+    rounds = there is not None and there.backend != "native"
+    half = model.engine.device.dtype is not torch.float32
+    return ROUGH_BOUND if rounds or half else BOUND
+
+
+def _refuse_unknown(names: Collection[str]) -> None:
+    known = [LOSS_MASK, *(each.name for each in (*PROBES, *COMPARISONS))]
+    for name in names:
+        if name not in known:
+            raise UnknownNameError(
+                f"There is no check '{name}' to skip. {suggestion(name, known)}"
+            )
 
 
 def _spread(dataset: BaseDataset, count: int) -> BaseDataset:

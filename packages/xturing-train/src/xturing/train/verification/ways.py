@@ -135,10 +135,10 @@ COMPARISONS = (
 
 
 def packed_batch(subject: Subject) -> PackedBatch:
-    """Return the examples in two windows, or in as few as hold the longest."""
+    """Return the examples in about two windows, one of which has several."""
     examples = subject.examples
     lengths = [len(example) for example in examples]
-    size = max(*lengths, -(-sum(lengths) // 2))
+    size = max(max(lengths) + min(lengths), -(-sum(lengths) // 2))
     plan = best_fit(lengths, size)
     windows = [Window(tuple(examples[index] for index in rows)) for rows in plan]
     return collate_windows(windows, subject.pad_id)
