@@ -20,7 +20,7 @@ from xturing.cli.model_options import (
     open_chosen,
 )
 from xturing.core.errors import OutputError
-from xturing.core.events import Event, listening
+from xturing.core.events import Event, Notice, listening
 from xturing.core.files import refuse_used
 from xturing.core.settings import Layer, parse_setting, read_yaml
 
@@ -209,7 +209,7 @@ def _memory_estimate(
 
 
 def _said(event: Event) -> str | None:
-    """Return what to tell of a checkpoint, or of a run that stops or goes on."""
+    """Return what to tell of a notice, a checkpoint, or a run that stops or goes on."""
     from xturing.train import (
         CheckpointSaved,
         CheckpointSkipped,
@@ -218,6 +218,8 @@ def _said(event: Event) -> str | None:
     )
 
     match event:
+        case Notice():
+            return event.text
         case CheckpointSaved():
             return f"Saved a checkpoint: {event.path}"
         case CheckpointSkipped():
