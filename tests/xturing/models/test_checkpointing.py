@@ -13,6 +13,7 @@ from xturing.core.errors import ModelError
 from xturing.models import GenericLoraModel
 from xturing.models.blocks import decoder_blocks
 from xturing.models.checkpointing import checkpointed
+from xturing.models.compiling import compiled_blocks
 from xturing.models.loss import trainable
 
 IDS = torch.randint(5, 400, (2, 24), generator=torch.Generator().manual_seed(0))
@@ -126,5 +127,17 @@ def test_blocks_are_found_by_what_a_checkpoint_s_own_code_says():
 
 
 def test_a_model_without_known_blocks_is_refused():
-    with pytest.raises(ModelError, match="Linear does not say which of its layers"):
-        decoder_blocks(torch.nn.Linear(2, 2))
+    network = torch.nn.Linear(2, 2)
+    expected = pytest.raises(ModelError, match="Linear does not say which of its")
+    with expected, checkpointed(network):
+        pass
+
+
+@pytest.mark.slow
+def test_compiled_blocks_can_be_checkpointed(adapted):
+    # Without dropout, of which compiled blocks draw another.
+    adapted.eval()
+    plain = step(adapted)
+    with checkpointed(adapted), compiled_blocks(adapted):
+        thrifty = step(adapted)
+    torch.testing.assert_close(thrifty, plain, rtol=1e-4, atol=1e-5)

@@ -209,8 +209,9 @@ def _memory_estimate(
 
 
 def _said(event: Event) -> str | None:
-    """Return what to tell of a notice, a checkpoint, or a run that stops or goes on."""
+    """Return what to tell of what happened, if anything."""
     from xturing.train import (
+        BlocksCompiled,
         CheckpointSaved,
         CheckpointSkipped,
         RunResumed,
@@ -220,6 +221,8 @@ def _said(event: Event) -> str | None:
     match event:
         case Notice():
             return event.text
+        case BlocksCompiled():
+            return f"Compiled the model's blocks in {event.seconds:.0f} s"
         case CheckpointSaved():
             return f"Saved a checkpoint: {event.path}"
         case CheckpointSkipped():

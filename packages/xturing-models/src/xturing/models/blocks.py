@@ -2,16 +2,12 @@
 
 from typing import Any
 
-from xturing.core.errors import ModelError
-
 
 def decoder_blocks(model: Any) -> list[Any]:
     """Return a model's decoder blocks in their order, whatever is around them.
 
-    They are what transformers makes to be computed anew or split over devices as one.
-
-    Raises:
-        ModelError: the architecture does not say which they are.
+    They are what transformers computes anew, or splits over devices, as one. The list
+    is empty if the architecture does not say which they are.
     """
     from transformers.modeling_layers import GradientCheckpointingLayer
 
@@ -25,11 +21,5 @@ def decoder_blocks(model: Any) -> list[Any]:
             for name in getattr(each, "_no_split_modules", None) or ()
         }
         found = [each for each in modules if type(each).__name__ in names]
-    if not found:
-        raise ModelError(
-            f"{type(model).__name__} does not say which of its layers are decoder "
-            "blocks, so these cannot be checkpointed or compiled. Set "
-            "gradient_checkpointing to false."
-        )
     inner = {id(part) for each in found for part in each.modules() if part is not each}
     return [each for each in found if id(each) not in inner]

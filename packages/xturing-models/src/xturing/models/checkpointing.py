@@ -10,6 +10,7 @@ from typing import Any
 
 from torch.utils.checkpoint import checkpoint
 
+from xturing.core.errors import ModelError
 from xturing.models.blocks import decoder_blocks
 
 FORWARD = "forward"
@@ -28,6 +29,11 @@ def checkpointed(model: Any) -> Iterator[None]:
         ModelError: the model does not say which its blocks are.
     """
     blocks = decoder_blocks(model)
+    if not blocks:
+        raise ModelError(
+            f"{type(model).__name__} does not say which of its layers are blocks, so "
+            "none can be checkpointed. Set gradient_checkpointing to false."
+        )
     # Libraries put forwards of their own on a block, too.
     before = [vars(block).get(FORWARD) for block in blocks]
     try:

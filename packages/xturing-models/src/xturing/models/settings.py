@@ -35,7 +35,15 @@ class FinetuningConfig(Settings):
     """Micro-batches per optimizer step; every learnt token of a step weighs the
     same."""
     batch_size: Positive = 1
-    """Rows per micro-batch."""
+    """Rows per micro-batch, as far as `micro_batch_tokens` does not decide; times
+    `gradient_accumulation_steps`, the rows of an optimizer step."""
+    micro_batch_tokens: Positive | Literal["auto"] | None = "auto"
+    """Most tokens of a micro-batch, padding counted: the rows of an optimizer step are
+    divided by it, whatever `batch_size` is. It decides speed and memory, not what is
+    learnt. auto: 2048 on a CPU. None, and auto on a GPU: `batch_size` rows each."""
+    compile_blocks: bool | Literal["auto"] = "auto"
+    """Have the model's blocks compiled for training. auto: on a CPU, if the run is long
+    enough for the minute that it takes."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     """Decoupled weight decay; norms and biases are left out."""
     warmup_steps: Annotated[int, Field(ge=0)] | None = None

@@ -7,6 +7,7 @@ from xturing.core.lazy import exports
 if TYPE_CHECKING:
     from xturing.train.evaluation import HeldOutLoss, held_out_loss, perplexity
     from xturing.train.events import (
+        BlocksCompiled,
         CheckpointSaved,
         CheckpointSkipped,
         RunResumed,
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from xturing.train.verification.verifying import verify
 
 __all__ = [
+    "BlocksCompiled",
     "Check",
     "Checked",
     "CheckpointSaved",
@@ -42,6 +44,7 @@ __all__ = [
 
 __getattr__ = exports(
     __name__,
+    BlocksCompiled="events",
     Check="verification.report",
     Checked="verification.report",
     CheckpointSaved="events",

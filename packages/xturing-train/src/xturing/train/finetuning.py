@@ -32,6 +32,7 @@ from xturing.train.resuming import (
 from xturing.train.runner import Loggers, Run, carry_out, own_randomness
 from xturing.train.schedule import Epochs, plan_run
 from xturing.train.stopping import StopRequest
+from xturing.train.throughput import micro_batch_tokens
 
 
 def finetune(
@@ -69,8 +70,9 @@ def finetune(
     name = choose(config, rows)
     objective = METHODS[name].make(config, model.engine.pad_id)
     training, held_out = _encoded(model, config, objective, rows, rows_held_out, name)
-    plan = plan_run(len(training.units), config)
-    epochs = Epochs(training.units, config, objective)
+    plan = plan_run(training.units, config, objective)
+    most_tokens = micro_batch_tokens(config, model.engine.device.name)
+    epochs = Epochs(training.units, config, objective, most_tokens)
     padding = sum(micro.batch.padding for micro in epochs)
     training = replace(training, ledger=training.ledger.padded(padding))
     with own_randomness(config.seed):
@@ -79,7 +81,7 @@ def finetune(
     if resumed is not None:
         refuse_other(resumed.identity, given)
     training, held_out = _prepared(model, objective, training, held_out)
-    epochs = Epochs(training.units, config, objective)
+    epochs = Epochs(training.units, config, objective, most_tokens)
     # From here on, what the user gave is known to fit together.
     started = TrainingStarted(
         steps=plan.steps,

@@ -19,6 +19,10 @@ from xturing.train.objectives.comparison import Tally
 from xturing.train.optimizers import build_optimizer, learning_rate_factor
 from xturing.train.schedule import MicroBatch, RunPlan
 
+MORE_TO_COME = 2**30
+"""Micro-batches to a step, told to Lightning where the step does not end yet. A power
+of two: losses are multiplied and divided by it without rounding."""
+
 
 class SupervisedModule(lightning.LightningModule):
     """What an objective lowers, all of whose units weigh the same within a step."""
@@ -64,7 +68,11 @@ class SupervisedModule(lightning.LightningModule):
 
     def on_train_batch_start(self, batch: MicroBatch, batch_idx: int) -> None:
         """Start the clock at a step's first micro-batch."""
+        # Steps have as many micro-batches as their rows need. Lightning steps where
+        # this number divides that of the micro-batch.
+        self.trainer.accumulate_grad_batches = 1 if batch.is_last else MORE_TO_COME
         if self._supervised == 0:
+            self.zero_grad(set_to_none=True)
             self._begin_step()
             self._baseline = self.objective.baseline(self.model, batch.step_units)
 
@@ -97,7 +105,12 @@ class SupervisedModule(lightning.LightningModule):
         if scored.tally is not None:
             self._tally = scored.tally + self._tally if self._tally else scored.tally
         # Lightning divides by the number of micro-batches; the share needs no division.
-        return share * self.config.gradient_accumulation_steps
+        return share * self.trainer.accumulate_grad_batches
+
+    def optimizer_zero_grad(
+        self, epoch: int, batch_idx: int, optimizer: torch.optim.Optimizer
+    ) -> None:
+        """Keep the gradients: they are forgotten when a step begins."""
 
     def configure_gradient_clipping(
         self,
@@ -126,7 +139,7 @@ class SupervisedModule(lightning.LightningModule):
 
     def end_step(self, last: MicroBatch) -> StepEnded | None:
         """Return what happened in the step, if `last` was its last micro-batch."""
-        if self._supervised < last.step_planned:
+        if not last.is_last:
             return None
         ended = StepEnded(
             step=self.steps_taken,

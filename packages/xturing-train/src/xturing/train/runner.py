@@ -34,6 +34,7 @@ from xturing.train.state import (
     restore_randomness,
 )
 from xturing.train.stopping import StopRequest
+from xturing.train.throughput import compiled_if_worth_it
 
 Loggers = bool | Logger | Iterable[Logger] | None
 
@@ -95,7 +96,6 @@ def carry_out(run: Run, logger: Loggers) -> Fact:
             precision=_precision(run.model),
             max_steps=run.plan.steps - before.step,
             max_epochs=run.plan.epochs - before.epoch,
-            accumulate_grad_batches=run.config.gradient_accumulation_steps,
             logger=_listed(logger),
             log_every_n_steps=1,
             callbacks=[watcher],
@@ -146,14 +146,12 @@ class RemainingEpochs:
         self._skipped_steps = self._before.epoch_step if epoch == 0 else 0
 
     def __iter__(self) -> Iterator[MicroBatch]:
-        steps_to_skip, learnt = self._skipped_steps, 0
+        steps_to_skip = self._skipped_steps
         for micro in self._epochs:
             if not steps_to_skip:
                 yield micro
-                continue
-            learnt += micro.planned
-            if learnt == micro.step_planned:
-                steps_to_skip, learnt = steps_to_skip - 1, 0
+            elif micro.is_last:
+                steps_to_skip -= 1
 
 
 class Watcher(lightning.Callback):
@@ -324,11 +322,13 @@ def own_randomness(seed: int) -> Iterator[None]:
 
 @contextmanager
 def _as_set(run: Run, model: Any) -> Iterator[None]:
-    """Have the model drop and keep what the objective and the settings say."""
+    """Have the model drop, keep and compile what objective and settings say."""
     is_checkpointed = run.config.gradient_checkpointing is True
     with (
         nullcontext() if run.objective.has_dropout else without_dropout(model),
+        # Blocks are compiled as they will run.
         checkpointed(model) if is_checkpointed else nullcontext(),
+        compiled_if_worth_it(run.model, run.config, run.plan),
     ):
         yield
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from xturing.core.errors import SettingsError, UnknownNameError
+from xturing.core.errors import CompileError, SettingsError, UnknownNameError
 from xturing.core.events import tell
 from xturing.core.names import suggestion
 from xturing.data.datasets import BaseDataset, open_dataset
@@ -59,12 +59,12 @@ def verify(
     """Prove on some rows that a model learns what it should, however it is computed.
 
     Loss and gradients have to agree between batches and accumulated rows, rows side by
-    side and packed, all logits and those of learnt tokens, plain and checkpointed
-    blocks; only the assistant's words and their ends may be learnt; and no token may
-    have a say in an earlier one, another row or another document. `rows` of differing
-    lengths are chosen, the same ones every time. `bound` is the largest relative error
-    that passes: 1e-4 in float32. Checks named in `skip` are left out. The model is left
-    as it is; dropout is off.
+    side and packed, all logits and those of learnt tokens, plain, checkpointed and
+    compiled blocks; only the assistant's words and their ends may be learnt; and no
+    token may have a say in an earlier one, another row or another document. `rows` of
+    differing lengths are chosen, the same ones every time. `bound` is the largest
+    relative error that passes: 1e-4 in float32. Checks named in `skip` are left out.
+    The model is left as it is; dropout is off.
 
     Raises:
         DataError: a row cannot be used.
@@ -167,7 +167,10 @@ def _checked(
     check = Check(name=claimed.name, claim=claimed.claim, verdict="not possible")
     if obstacle is not None:
         return replace(check, reason=obstacle)
-    loss, gradient = errors()
+    try:
+        loss, gradient = errors()
+    except CompileError as error:
+        return replace(check, reason=f"blocks cannot be compiled here ({error})")
     found = replace(check, loss_error=loss, gradient_error=gradient, verdict="passed")
     largest = found.largest_error
     # What is no number is not within the bound, either.

@@ -13,6 +13,7 @@ from torch.nn import functional
 from xturing.core.labels import IGNORE
 from xturing.data.packing import PackedBatch, Window, best_fit, collate_windows
 from xturing.models.checkpointing import checkpointed
+from xturing.models.compiling import compiled_blocks
 from xturing.models.loss import isolating_mask, supervised_losses, trainable
 from xturing.models.settings import FinetuningConfig
 from xturing.train.schedule import Epochs
@@ -93,6 +94,12 @@ def with_checkpoints(subject: Subject) -> Computed:
         return together(subject)
 
 
+def with_compiled_blocks(subject: Subject) -> Computed:
+    """Compute the step with blocks that were compiled."""
+    with compiled_blocks(subject.model):
+        return together(subject)
+
+
 COMPARISONS = (
     Comparison(
         name="accumulation",
@@ -129,6 +136,20 @@ COMPARISONS = (
         meaning=(
             "Blocks compute something else the second time: train this model with "
             "gradient_checkpointing=false."
+        ),
+    ),
+    Comparison(
+        name="compiling",
+        claim="compiled blocks give what plain ones give",
+        ways=(together, with_compiled_blocks),
+        meaning=(
+            "The compiler makes something else of this model: train it with "
+            "compile_blocks=false."
+        ),
+        obstacle=lambda subject: (
+            "a batch of one row is never compiled"
+            if len(subject.examples) == 1
+            else None
         ),
     ),
 )
