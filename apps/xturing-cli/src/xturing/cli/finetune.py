@@ -21,7 +21,7 @@ from xturing.cli.model_options import (
     open_chosen,
 )
 from xturing.core.errors import OutputError
-from xturing.core.events import Event, listening
+from xturing.core.events import Event, Notice, listening
 from xturing.core.files import refuse_used
 from xturing.core.settings import Layer, parse_setting, read_yaml
 
@@ -100,8 +100,8 @@ def finetune(
     from xturing.data import open_dataset
 
     chosen = {"output_dir": output, "devices": devices, "strategy": strategy}
-    layers = _layers(config, settings or [], chosen)
-    _check(model, layers)
+    layers = setting_layers(config, settings or [], chosen)
+    check_settings(model, layers)
     if output is not None and not resume:
         _refuse_taken(output)
     options = reading(source, split, shape, columns)
@@ -234,6 +234,8 @@ def _said(event: Event) -> str | None:
     )
 
     match event:
+        case Notice():
+            return event.text
         case BlocksCompiled():
             return f"Compiled the model's blocks in {event.seconds:.0f} s"
         case CheckpointSaved():
@@ -277,9 +279,10 @@ def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.3f}"
 
 
-def _layers(
+def setting_layers(
     config: Path | None, settings: list[str], options: Mapping[str, object]
 ) -> list[Layer]:
+    """Return the layers of settings that the options make, the strongest last."""
     layers = [read_yaml(config)] if config is not None else []
     layers += [parse_setting(text, option="--set") for text in settings]
     for name, value in options.items():
@@ -289,7 +292,7 @@ def _layers(
     return layers
 
 
-def _check(model: str, layers: list[Layer]) -> None:
+def check_settings(model: str, layers: list[Layer]) -> None:
     """Refuse wrong names and settings before anything slow begins."""
     from xturing.models import FinetuningConfig, Variant
 

@@ -15,16 +15,11 @@ import torch
 from torch import Tensor
 
 from xturing.core.errors import CompileError
+from xturing.models.blocks import decoder_blocks
 
 PROBE = 3, 23
 """Rows and tokens of the batch that is compiled with: no size of a model, and not 0 or
 1, which would be compiled for themselves."""
-
-
-def decoder_blocks(model: Any) -> list[Any]:
-    """Return the layers that a model repeats, by its own word on what they are."""
-    names = set(getattr(model, "_no_split_modules", None) or ())
-    return [each for each in model.modules() if type(each).__name__ in names]
 
 
 @contextmanager

@@ -75,6 +75,9 @@ class FinetuningConfig(Settings):
     """Largest L2 norm of the gradient; a longer one is scaled down. None: no limit."""
     save_total_limit: Positive = 4
     """Checkpoints that are kept; the oldest go first."""
+    gradient_checkpointing: bool | Literal["auto"] = "auto"
+    """Keep only what blocks read, and compute the rest again for the gradients: less
+    memory, a third more time, the same result. auto: not, unless memory demands it."""
     optimizer_name: Literal["adamw", "adam", "sgd", "adafactor", "cpu_adam"] = "adamw"
     """cpu_adam is DeepSpeed's and needs the deepspeed extra."""
     scheduler: Literal["linear", "cosine", "constant"] = "linear"

@@ -37,6 +37,7 @@ from xturing.train.report import LEDGER_FILE
 IDLE_SETTINGS = {
     "encoding_cache",
     "encoding_workers",
+    "gradient_checkpointing",
     "logging_steps",
     "output_dir",
     "save_steps",

@@ -15,8 +15,10 @@ from lightning.pytorch.loggers import Logger
 
 from xturing.core.events import tell
 from xturing.models.base import BaseModel
+from xturing.models.checkpointing import checkpointed
 from xturing.models.settings import FinetuningConfig
 from xturing.train.checkpoints import PREFIX, Snapshot, save_checkpoint
+from xturing.train.dropout import without_dropout
 from xturing.train.evaluation import HeldOutLoss, held_out_score
 from xturing.train.events import CheckpointSaved, RunStopped, Validated
 from xturing.train.module import SupervisedModule
@@ -115,16 +117,7 @@ def carry_out(run: Run, logger: Loggers) -> Fact:
                 _take_up(run, run.resumed)
             if not run.is_asked_to_stop():
                 network.train()
-                drops = run.objective.has_dropout
-                with (
-                    nullcontext() if drops else _no_dropout(network),
-                    compiled_if_worth_it(
-                        run.model,
-                        run.config,
-                        run.plan,
-                        is_grouped=run.processes.is_grouped,
-                    ),
-                ):
+                with _as_set(run, network):
                     _fit(trainer, module, RemainingEpochs(run.epochs, before))
             if run.is_asked_to_stop() and module.steps_taken < run.plan.steps:
                 _end_early(run, module.steps_taken)
@@ -394,17 +387,18 @@ def own_randomness(seed: int, place: Place = ALONE) -> Iterator[None]:
 
 
 @contextmanager
-def _no_dropout(model: Any) -> Iterator[None]:
-    """Have dropout layers drop nothing, in whatever mode the model is."""
-    layers = [each for each in model.modules() if isinstance(each, torch.nn.Dropout)]
-    shares = [layer.p for layer in layers]
-    try:
-        for layer in layers:
-            layer.p = 0.0
+def _as_set(run: Run, model: Any) -> Iterator[None]:
+    """Have the model drop, keep and compile what objective and settings say."""
+    is_checkpointed = run.config.gradient_checkpointing is True
+    with (
+        nullcontext() if run.objective.has_dropout else without_dropout(model),
+        # Blocks are compiled as they will run.
+        checkpointed(model) if is_checkpointed else nullcontext(),
+        compiled_if_worth_it(
+            run.model, run.config, run.plan, is_grouped=run.processes.is_grouped
+        ),
+    ):
         yield
-    finally:
-        for layer, share in zip(layers, shares, strict=True):
-            layer.p = share
 
 
 @contextmanager
