@@ -22,12 +22,13 @@ from xturing.cli.model_options import (
 from xturing.core.errors import OutputError
 from xturing.core.events import Event, listening
 from xturing.core.files import refuse_used
+from xturing.core.quantities import shown_duration
 from xturing.core.settings import Layer, parse_setting, read_yaml
 
 if TYPE_CHECKING:
     from xturing.data import BaseDataset, Ledger
     from xturing.models import BaseModel
-    from xturing.train import FinetuneReport, StepEnded
+    from xturing.train import FinetuneReport, RunPlanned, StepEnded
 
 
 LEDGER_PARTS = (
@@ -73,6 +74,14 @@ def finetune(
     split: SplitOption = None,
     shape: ShapeOption = None,
     columns: MapOption = None,
+    max_time: Annotated[
+        str | None,
+        typer.Option("--max-time", help="Time for the run, such as 30m or 1h30m."),
+    ] = None,
+    max_memory: Annotated[
+        str | None,
+        typer.Option("--max-memory", help="Memory for the run, such as 12GB."),
+    ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with an interrupted run.")
     ] = False,
@@ -85,7 +94,8 @@ def finetune(
     """
     from xturing.data import open_dataset
 
-    layers = _layers(config, settings or [], output)
+    limits = {"max_time": max_time, "max_memory": max_memory}
+    layers = _layers(config, settings or [], output, limits)
     _check(model, layers)
     if output is not None and not resume:
         _refuse_taken(output)
@@ -111,7 +121,13 @@ def run(
     resume: bool = False,
 ) -> "FinetuneReport":
     """Fine-tune under a progress bar, and show the ledger and the outcome."""
-    from xturing.train import StepEnded, TrainingStarted, Validated
+    from xturing.train import (
+        RunPlanned,
+        RunReplanned,
+        StepEnded,
+        TrainingStarted,
+        Validated,
+    )
 
     with render.bar("Training") as bar:
         loss, largest = "", 0
@@ -121,11 +137,15 @@ def run(
             if isinstance(event, TrainingStarted):
                 show_ledger(event.ledger, event.validation_ledger)
                 bar.start(event.steps)
+            elif isinstance(event, RunReplanned):
+                bar.start(event.steps)
             elif isinstance(event, Validated):
                 loss = f"  held out {event.loss:.3f}"
             elif isinstance(event, StepEnded):
                 bar.move(event.step, _state(event) + loss)
                 largest = max(largest, event.tokens + event.padding)
+            elif isinstance(event, RunPlanned):
+                show_plan(event)
             elif said := _said(event):
                 render.note(said)
 
@@ -133,6 +153,18 @@ def run(
             report = model.finetune(dataset, eval_dataset=held_out, resume=resume)
     show_outcome(report, _memory_estimate(model, report, largest))
     return report
+
+
+def show_plan(planned: "RunPlanned") -> None:
+    """Show what a run with limits is predicted to take, and what was chosen for it."""
+    prediction = planned.prediction
+    render.heading("Plan")
+    render.say(
+        f"{prediction.steps:,} steps, {shown_duration(prediction.seconds)} in all, "
+        f"at most {prediction.peak_bytes / 1e9:.1f} GB"
+    )
+    rows = [[each.name, each.value, each.reason] for each in planned.choices]
+    render.table(["chosen", "", "because"], rows)
 
 
 def show_ledger(ledger: "Ledger", held_out: "Ledger | None") -> None:
@@ -189,6 +221,14 @@ def show_outcome(report: "FinetuneReport", estimated: int | None = None) -> None
     if report.peak_memory_bytes is not None:
         beside = f" (estimated: {estimated / 1e9:.1f} GB)" if estimated else ""
         render.say(f"Peak memory     {report.peak_memory_bytes / 1e9:.1f} GB{beside}")
+    if report.predicted is not None and report.real is not None:
+        predicted, real = report.predicted, report.real
+        render.say(
+            f"As predicted    {shown_duration(real.seconds)} of "
+            f"{shown_duration(predicted.seconds)}, {real.steps:,} steps of "
+            f"{predicted.steps:,}, {real.peak_bytes / 1e9:.1f} GB of "
+            f"{predicted.peak_bytes / 1e9:.1f} GB"
+        )
     share = 100 * report.trainable_parameters / report.parameters
     render.say(
         f"Trained         {report.trainable_parameters:,} of {report.parameters:,} "
@@ -260,12 +300,19 @@ def _number(value: float | None) -> str:
 
 
 def _layers(
-    config: Path | None, settings: list[str], output: Path | None
+    config: Path | None,
+    settings: list[str],
+    output: Path | None,
+    limits: dict[str, str | None],
 ) -> list[Layer]:
     layers = [read_yaml(config)] if config is not None else []
     layers += [parse_setting(text, option="--set") for text in settings]
     if output is not None:
         layers.append(Layer(source="option -o", values={"output_dir": str(output)}))
+    for name, value in limits.items():
+        if value is not None:
+            option = f"--{name.replace('_', '-')}"
+            layers.append(Layer(source=f"option {option}", values={name: value}))
     return layers
 
 

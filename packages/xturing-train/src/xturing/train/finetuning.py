@@ -1,5 +1,7 @@
 """A fine-tuning run: rows to examples, examples to steps, steps to a saved model."""
 
+import math
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,8 +13,13 @@ from xturing.models.base import BaseModel
 from xturing.models.settings import FinetuningConfig
 from xturing.train.checkpoints import Snapshot
 from xturing.train.events import TrainingStarted
+from xturing.train.memory import reset_peak, returning_memory
 from xturing.train.objectives.base import Objective, Units
 from xturing.train.objectives.choosing import METHODS, choose, refuse_rows
+from xturing.train.planning.deadline import Deadline
+from xturing.train.planning.events import PlanCompared, RunPlanned
+from xturing.train.planning.forecast import Given, forecast
+from xturing.train.planning.planner import Prediction
 from xturing.train.recorder import Recorder
 from xturing.train.report import (
     LEDGER_FILE,
@@ -32,7 +39,6 @@ from xturing.train.resuming import (
 from xturing.train.runner import Loggers, Run, carry_out, own_randomness
 from xturing.train.schedule import Epochs, plan_run
 from xturing.train.stopping import StopRequest
-from xturing.train.throughput import micro_batch_tokens
 
 
 def finetune(
@@ -65,54 +71,94 @@ def finetune(
         SystemExit: SIGTERM stopped the run.
     """
     config = model.finetuning_config().model_copy(deep=True)
+    with returning_memory() if config.return_memory else nullcontext():
+        reset_peak()
+        return _run(model, config, dataset, eval_dataset, logger, resume)
+
+
+def _run(
+    model: BaseModel,
+    config: FinetuningConfig,
+    dataset: object,
+    eval_dataset: object | None,
+    logger: Loggers,
+    resume: bool | str | Path,
+) -> FinetuneReport:
+    deadline = Deadline(config.max_time or math.inf)
     folder, resumed = _begin(config, resume)
     rows, rows_held_out = _opened_parts(config, dataset, eval_dataset)
     name = choose(config, rows)
     objective = METHODS[name].make(config, model.engine.pad_id)
     training, held_out = _encoded(model, config, objective, rows, rows_held_out, name)
     plan = plan_run(training.units, config, objective)
-    most_tokens = micro_batch_tokens(config, model.engine.device.name)
-    epochs = Epochs(training.units, config, objective, most_tokens)
-    padding = sum(micro.batch.padding for micro in epochs)
-    training = replace(training, ledger=training.ledger.padded(padding))
     with own_randomness(config.seed):
         model.prepare_training()
     given = identity(model, config, training, held_out)
     if resumed is not None:
         refuse_other(resumed.identity, given)
     training, held_out = _prepared(model, objective, training, held_out)
-    epochs = Epochs(training.units, config, objective, most_tokens)
+    with own_randomness(config.seed):
+        expected = forecast(
+            Given(
+                model=model,
+                config=config,
+                objective=objective,
+                training=training,
+                held_out=held_out,
+                deadline=deadline,
+                plan=plan,
+                kept=resumed.forecast if resumed else None,
+            )
+        )
+    predicted = expected.prediction
+    epochs = Epochs(training.units, config, objective, expected.micro_batch_tokens)
+    padding = sum(micro.batch.padding for micro in epochs)
+    training = replace(training, ledger=training.ledger.padded(padding))
     # From here on, what the user gave is known to fit together.
     started = TrainingStarted(
-        steps=plan.steps,
+        steps=predicted.steps if predicted else plan.steps,
         ledger=training.ledger,
         validation_ledger=held_out.ledger if held_out else None,
         output_dir=folder,
         objective=name,
     )
     write_json(folder / LEDGER_FILE, ledgers(started))
-    with naming_last_checkpoint(folder), StopRequest() as stop:
-        with Recorder(folder, config.logging_steps) as recorder:
-            run = Run(
-                model,
-                config,
-                plan,
-                epochs,
-                objective,
-                held_out,
-                recorder,
-                folder,
-                given,
-                stop,
-                resumed,
-            )
-            tell(started)
-            fact = carry_out(run, logger)
-        report = summarise(model, config, started, recorder, fact)
+    with (
+        naming_last_checkpoint(folder),
+        StopRequest() as stop,
+        Recorder(folder, config.logging_steps) as recorder,
+    ):
+        run = Run(
+            model,
+            config,
+            plan,
+            epochs,
+            objective,
+            held_out,
+            recorder,
+            folder,
+            given,
+            stop,
+            resumed,
+            expected,
+        )
+        if predicted is not None:
+            recorder.add(RunPlanned(prediction=predicted, choices=expected.choices))
+        tell(started)
+        fact = carry_out(run, logger)
+        report = summarise(model, config, started, recorder, fact, expected)
         with fill_folder(folder) as draft:
+            model.write_to(draft)
+            if predicted is not None:
+                real = Prediction(
+                    steps=fact.steps,
+                    seconds=deadline.spent,
+                    peak_bytes=report.peak_memory_bytes or 0,
+                )
+                report = replace(report, real=real)
+                recorder.add(PlanCompared(predicted=predicted, real=real))
             write_json(draft / LEDGER_FILE, ledgers(started, report.run_ledger))
             write_json(draft / REPORT_FILE, report.as_dict())
-            model.write_to(draft)
     return report
 
 

@@ -17,6 +17,7 @@ from xturing.train.neftune import noisy_embeddings
 from xturing.train.objectives.base import Objective
 from xturing.train.objectives.comparison import Tally
 from xturing.train.optimizers import build_optimizer, learning_rate_factor
+from xturing.train.planning.pace import Pace
 from xturing.train.schedule import MicroBatch, RunPlan
 
 MORE_TO_COME = 2**30
@@ -35,6 +36,7 @@ class SupervisedModule(lightning.LightningModule):
         objective: Objective,
         *,
         first_step: int = 0,
+        pace: Pace | None = None,
     ) -> None:
         super().__init__()
         self.model = model
@@ -46,6 +48,7 @@ class SupervisedModule(lightning.LightningModule):
         self.in_loss = 0
         """Losses that were summed up."""
         self._first_step = first_step
+        self._pace = pace
         self._gradient_norm = 0.0
         self._begin_step()
 
@@ -167,6 +170,8 @@ class SupervisedModule(lightning.LightningModule):
         }
 
     def _factor(self, step: int) -> float:
+        if self._pace is not None:
+            return self._pace.factor(step)
         return learning_rate_factor(
             step,
             steps=self.plan.steps,

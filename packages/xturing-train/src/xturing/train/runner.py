@@ -20,6 +20,11 @@ from xturing.train.evaluation import HeldOutLoss, held_out_score
 from xturing.train.events import CheckpointSaved, RunStopped, Validated
 from xturing.train.module import SupervisedModule
 from xturing.train.objectives.base import Objective, Units
+from xturing.train.planning.checkpointing import checkpointed
+from xturing.train.planning.deadline import SAVING, VALIDATION
+from xturing.train.planning.forecast import Forecast
+from xturing.train.planning.pace import Pace
+from xturing.train.planning.pacing import NO_END, Pacing
 from xturing.train.recorder import Recorder
 from xturing.train.schedule import Epochs, MicroBatch, RunPlan
 from xturing.train.state import (
@@ -54,6 +59,17 @@ class Run:
     stop: StopRequest
     resumed: Snapshot | None
     """What the run goes on from; None: it starts."""
+    forecast: Forecast
+
+    @property
+    def pace(self) -> Pace | None:
+        """What decides when the run is over; None: the plan does."""
+        return self.forecast.pace
+
+    @property
+    def steps(self) -> int:
+        """Steps of the whole run, as planned now."""
+        return self.pace.total if self.pace else self.plan.steps
 
     @property
     def before(self) -> Progress:
@@ -70,6 +86,8 @@ class Fact:
     """Learnt tokens that were handed to the model."""
     in_loss: int
     """Losses that were summed up."""
+    steps_planned: int
+    """Steps that were to be taken, as planned at the end."""
 
 
 def carry_out(run: Run, logger: Loggers) -> Fact:
@@ -84,7 +102,12 @@ def carry_out(run: Run, logger: Loggers) -> Fact:
     with own_randomness(run.config.seed), _quiet_lightning():
         torch_model = run.model.engine.model
         module = SupervisedModule(
-            torch_model, run.config, run.plan, run.objective, first_step=before.step
+            torch_model,
+            run.config,
+            run.plan,
+            run.objective,
+            first_step=before.step,
+            pace=run.pace,
         )
         module.planned, module.in_loss = before.planned, before.in_loss
         watcher = Watcher(run)
@@ -92,8 +115,9 @@ def carry_out(run: Run, logger: Loggers) -> Fact:
             accelerator=_ACCELERATORS[run.model.engine.device.name],
             devices=1,
             precision=_precision(run.model),
-            max_steps=run.plan.steps - before.step,
-            max_epochs=run.plan.epochs - before.epoch,
+            # A pace ends the run itself.
+            max_steps=NO_END if run.pace else run.plan.steps - before.step,
+            max_epochs=NO_END if run.pace else run.plan.epochs - before.epoch,
             logger=_listed(logger),
             log_every_n_steps=1,
             callbacks=[watcher],
@@ -110,17 +134,19 @@ def carry_out(run: Run, logger: Loggers) -> Fact:
             if run.stop.signal is None:
                 torch_model.train()
                 drops = run.objective.has_dropout
+                saving = run.forecast.is_checkpointed
                 with (
                     nullcontext() if drops else _no_dropout(torch_model),
+                    checkpointed(torch_model) if saving else nullcontext(),
                     compiled_if_worth_it(run.model, run.config, run.plan),
                 ):
                     _fit(trainer, module, RemainingEpochs(run.epochs, before))
-            if run.stop.signal is not None and module.steps_taken < run.plan.steps:
+            if run.stop.signal is not None and module.steps_taken < run.steps:
                 _end_early(run, module.steps_taken)
             watcher.validate(module.steps_taken)
         finally:
             torch_model.eval()
-    return Fact(module.steps_taken, module.planned, module.in_loss)
+    return Fact(module.steps_taken, module.planned, module.in_loss, run.steps)
 
 
 class RemainingEpochs:
@@ -162,6 +188,7 @@ class Watcher(lightning.Callback):
     def __init__(self, run: Run) -> None:
         self._run = run
         self._epoch_step = run.before.epoch_step
+        self._pacing = Pacing(run.pace, run.plan.steps, run.recorder)
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: Any) -> None:
         """Go on from a checkpoint, now that there is an optimizer."""
@@ -173,6 +200,7 @@ class Watcher(lightning.Callback):
             restore_optimizer(optimizer, resumed.tensors, resumed.optimizer)
             restore_randomness(resumed.tensors)
             trainer.should_stop = self._is_stuck(resumed.progress.step)
+        self._pacing.plan(trainer)
 
     def on_train_epoch_start(self, trainer: lightning.Trainer, pl_module: Any) -> None:
         """Count the steps of the epoch anew."""
@@ -202,27 +230,30 @@ class Watcher(lightning.Callback):
             }
             for logger in trainer.loggers:
                 logger.log_metrics(metrics, step=ended.step)
-        if ended.step == self._run.plan.steps:
+        if self._pacing.is_over(trainer, ended.step):
             return
         if ended.step % config.eval_steps == 0:
             self.validate(ended.step)
             trainer.should_stop = trainer.should_stop or self._is_stuck(ended.step)
         is_asked_to_stop = self._run.stop.signal is not None
         if ended.step % config.save_steps == 0 or is_asked_to_stop:
-            self._save(trainer, pl_module)
+            with self._pacing.beside(SAVING):
+                self._save(trainer, pl_module)
         trainer.should_stop = trainer.should_stop or is_asked_to_stop
+        self._pacing.plan(trainer)
 
     def validate(self, step: int) -> None:
         """Score the held-out rows, if there are any."""
         if self._run.held_out is None:
             return
         engine = self._run.model.engine
-        found = held_out_score(
-            engine.model,
-            self._run.held_out.units,
-            self._run.objective,
-            batch_size=self._run.config.batch_size,
-        )
+        with self._pacing.beside(VALIDATION):
+            found = held_out_score(
+                engine.model,
+                self._run.held_out.units,
+                self._run.objective,
+                batch_size=self._run.config.batch_size,
+            )
         loss, tally = HeldOutLoss(found.nats, found.weight), found.tally
         self._run.recorder.add(
             Validated(
@@ -260,6 +291,7 @@ class Watcher(lightning.Callback):
             optimizer=others,
             identity=run.identity,
             metrics=run.recorder.text,
+            forecast=run.forecast.state(),
         )
         limit = run.config.save_total_limit
         path = save_checkpoint(run.model, run.folder, snapshot, limit)
