@@ -17,6 +17,12 @@ if TYPE_CHECKING:
         Validated,
     )
     from xturing.train.finetuning import finetune
+    from xturing.train.planning.events import (
+        PlanCompared,
+        RunPlanned,
+        RunReplanned,
+    )
+    from xturing.train.planning.planner import Choice, Prediction
     from xturing.train.report import FinetuneReport, RunLedger
     from xturing.train.verification.report import Check, Checked, Verification
     from xturing.train.verification.verifying import verify
@@ -27,9 +33,14 @@ __all__ = [
     "Checked",
     "CheckpointSaved",
     "CheckpointSkipped",
+    "Choice",
     "FinetuneReport",
     "HeldOutLoss",
+    "PlanCompared",
+    "Prediction",
     "RunLedger",
+    "RunPlanned",
+    "RunReplanned",
     "RunResumed",
     "RunStopped",
     "StepEnded",
@@ -49,9 +60,14 @@ __getattr__ = exports(
     Checked="verification.report",
     CheckpointSaved="events",
     CheckpointSkipped="events",
+    Choice="planning.planner",
     FinetuneReport="report",
     HeldOutLoss="evaluation",
+    PlanCompared="planning.events",
+    Prediction="planning.planner",
     RunLedger="report",
+    RunPlanned="planning.events",
+    RunReplanned="planning.events",
     RunResumed="events",
     RunStopped="events",
     StepEnded="events",

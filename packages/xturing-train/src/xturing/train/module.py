@@ -18,6 +18,7 @@ from xturing.train.neftune import noisy_embeddings
 from xturing.train.objectives.base import Objective, Scored
 from xturing.train.objectives.comparison import Tally
 from xturing.train.optimizers import build_optimizer, learning_rate_factor
+from xturing.train.planning.pace import Pace
 from xturing.train.schedule import MicroBatch, RunPlan
 from xturing.train.strategies.processes import Processes
 from xturing.train.strategies.whole import Whole
@@ -40,6 +41,7 @@ class SupervisedModule(lightning.LightningModule):
         first_step: int = 0,
         processes: Processes | None = None,
         layout: Whole | None = None,
+        pace: Pace | None = None,
     ) -> None:
         super().__init__()
         self.model = model
@@ -53,6 +55,7 @@ class SupervisedModule(lightning.LightningModule):
         self._first_step = first_step
         self._processes = processes or Processes()
         self._layout = layout or Whole(model)
+        self._pace = pace
         self._gradient_norm = 0.0
         self._begin_step()
 
@@ -197,6 +200,8 @@ class SupervisedModule(lightning.LightningModule):
         }
 
     def _factor(self, step: int) -> float:
+        if self._pace is not None:
+            return self._pace.factor(step)
         return learning_rate_factor(
             step,
             steps=self.plan.steps,

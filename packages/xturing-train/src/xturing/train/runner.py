@@ -23,6 +23,10 @@ from xturing.train.evaluation import HeldOutLoss, held_out_score
 from xturing.train.events import CheckpointSaved, RunStopped, Validated
 from xturing.train.module import SupervisedModule
 from xturing.train.objectives.base import Objective, Units
+from xturing.train.planning.deadline import SAVING, VALIDATION
+from xturing.train.planning.forecast import Forecast
+from xturing.train.planning.pace import Pace
+from xturing.train.planning.pacing import NO_END, Pacing
 from xturing.train.recorder import Recorder
 from xturing.train.schedule import Epochs, MicroBatch, RunPlan
 from xturing.train.state import (
@@ -62,6 +66,17 @@ class Run:
     processes: Processes
     layout: Whole
     """Where weights, gradients and the optimizer are."""
+    forecast: Forecast
+
+    @property
+    def pace(self) -> Pace | None:
+        """What decides when the run is over; None: the plan does."""
+        return self.forecast.pace
+
+    @property
+    def steps(self) -> int:
+        """Steps of the whole run, as planned now."""
+        return self.pace.total if self.pace else self.plan.steps
 
     @property
     def before(self) -> Progress:
@@ -85,6 +100,8 @@ class Fact:
     """Learnt tokens that were handed to the model."""
     in_loss: int
     """Losses that were summed up."""
+    steps_planned: int
+    """Steps that were to be taken, as planned at the end."""
 
 
 def carry_out(run: Run, logger: Loggers) -> Fact:
@@ -106,6 +123,7 @@ def carry_out(run: Run, logger: Loggers) -> Fact:
             first_step=before.step,
             processes=run.processes,
             layout=run.layout,
+            pace=run.pace,
         )
         module.planned, module.in_loss = before.planned, before.in_loss
         watcher = Watcher(run)
@@ -119,12 +137,12 @@ def carry_out(run: Run, logger: Loggers) -> Fact:
                 network.train()
                 with _as_set(run, network):
                     _fit(trainer, module, RemainingEpochs(run.epochs, before))
-            if run.is_asked_to_stop() and module.steps_taken < run.plan.steps:
+            if run.is_asked_to_stop() and module.steps_taken < run.steps:
                 _end_early(run, module.steps_taken)
             watcher.validate(module.steps_taken)
         finally:
             torch_model.eval()
-    return Fact(module.steps_taken, module.planned, module.in_loss)
+    return Fact(module.steps_taken, module.planned, module.in_loss, run.steps)
 
 
 def _trainer(run: Run, watcher: "Watcher", logger: Loggers) -> lightning.Trainer:
@@ -141,8 +159,9 @@ def _trainer(run: Run, watcher: "Watcher", logger: Loggers) -> lightning.Trainer
     return lightning.Trainer(
         accelerator=_ACCELERATORS[device],
         plugins=[started_by] if started_by and run.processes.is_grouped else None,
-        max_steps=run.plan.steps - run.before.step,
-        max_epochs=run.plan.epochs - run.before.epoch,
+        # A pace ends the run itself.
+        max_steps=NO_END if run.pace else run.plan.steps - run.before.step,
+        max_epochs=NO_END if run.pace else run.plan.epochs - run.before.epoch,
         logger=_listed(logger) if run.processes.is_first else False,
         log_every_n_steps=1,
         callbacks=[watcher],
@@ -194,6 +213,7 @@ class Watcher(lightning.Callback):
     def __init__(self, run: Run) -> None:
         self._run = run
         self._epoch_step = run.before.epoch_step
+        self._pacing = Pacing(run.pace, run.plan.steps, run.recorder)
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: Any) -> None:
         """Go on from a checkpoint, now that there is an optimizer."""
@@ -207,6 +227,7 @@ class Watcher(lightning.Callback):
             self._run.layout.restore_optimizer(optimizer, tensors, others)
             restore_randomness(tensors, self._run.processes.place.rank)
             trainer.should_stop = self._is_stuck(resumed.progress.step)
+        self._pacing.plan(trainer)
 
     def on_train_end(self, trainer: lightning.Trainer, pl_module: Any) -> None:
         """Put the model together again."""
@@ -240,26 +261,29 @@ class Watcher(lightning.Callback):
             }
             for logger in trainer.loggers:
                 logger.log_metrics(metrics, step=ended.step)
-        if ended.step == self._run.plan.steps:
+        if self._pacing.is_over(trainer, ended.step):
             return
         if ended.step % config.eval_steps == 0:
             self.validate(ended.step)
             trainer.should_stop = trainer.should_stop or self._is_stuck(ended.step)
         is_asked_to_stop = self._run.is_asked_to_stop()
         if ended.step % config.save_steps == 0 or is_asked_to_stop:
-            self._save(trainer, pl_module)
+            with self._pacing.beside(SAVING):
+                self._save(trainer, pl_module)
         trainer.should_stop = trainer.should_stop or is_asked_to_stop
+        self._pacing.plan(trainer)
 
     def validate(self, step: int) -> None:
         """Score the held-out rows, if there are any."""
         if self._run.held_out is None:
             return
-        own = held_out_score(
-            self._run.layout.network,
-            self._run.held_out.units,
-            self._run.objective,
-            batch_size=self._run.config.batch_size,
-        )
+        with self._pacing.beside(VALIDATION):
+            own = held_out_score(
+                self._run.layout.network,
+                self._run.held_out.units,
+                self._run.objective,
+                batch_size=self._run.config.batch_size,
+            )
         # Other machines may round in other ways, but all have to decide the same.
         found = self._run.processes.from_first(lambda: own)
         loss, tally = HeldOutLoss(found.nats, found.weight), found.tally
@@ -313,6 +337,7 @@ class Watcher(lightning.Callback):
             optimizer=others,
             identity=run.identity,
             metrics=run.recorder.text,
+            forecast=run.forecast.state(),
         )
         limit = run.config.save_total_limit
         path = save_checkpoint(run.model, run.folder, snapshot, limit)
@@ -389,7 +414,7 @@ def own_randomness(seed: int, place: Place = ALONE) -> Iterator[None]:
 @contextmanager
 def _as_set(run: Run, model: Any) -> Iterator[None]:
     """Have the model drop, keep and compile what objective and settings say."""
-    is_checkpointed = run.config.gradient_checkpointing is True
+    is_checkpointed = run.forecast.is_checkpointed
     with (
         nullcontext() if run.objective.has_dropout else without_dropout(model),
         # Blocks are compiled as they will run.
