@@ -194,7 +194,8 @@ def test_every_optimizer_lowers_the_loss__predecessor_adam_was_a_module(
 def test_deepspeed_s_optimizer_asks_for_deepspeed(model, monkeypatch):
     import sys
 
-    monkeypatch.setitem(sys.modules, "deepspeed", None)
+    for name in ("deepspeed", "deepspeed.ops.adam"):
+        monkeypatch.setitem(sys.modules, name, None)
     config = FinetuningConfig(optimizer_name="cpu_adam")
     with pytest.raises(ImportError, match=r'pip install "xturing-train\[deepspeed\]"'):
         build_optimizer(list(model.engine.model.named_parameters()), config)

@@ -1,5 +1,6 @@
 """`xturing finetune`: rows in, a tuned model out."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -42,6 +43,12 @@ LEDGER_PARTS = (
 )
 """What is shown of a ledger, and its fields."""
 PLACES_SHOWN = 5
+OPTIONS = {
+    "output_dir": "option -o",
+    "devices": "option --devices",
+    "strategy": "option --strategy",
+}
+"""Settings with options of their own."""
 
 
 def finetune(
@@ -73,6 +80,13 @@ def finetune(
     split: SplitOption = None,
     shape: ShapeOption = None,
     columns: MapOption = None,
+    devices: Annotated[
+        str | None, typer.Option("--devices", help="Processes, or GPUs: 2, or auto.")
+    ] = None,
+    strategy: Annotated[
+        str | None,
+        typer.Option("--strategy", help="ddp, fsdp or deepspeed_stage_1, 2 or 3."),
+    ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with an interrupted run.")
     ] = False,
@@ -85,7 +99,8 @@ def finetune(
     """
     from xturing.data import open_dataset
 
-    layers = setting_layers(config, settings or [], output)
+    chosen = {"output_dir": output, "devices": devices, "strategy": strategy}
+    layers = setting_layers(config, settings or [], chosen)
     check_settings(model, layers)
     if output is not None and not resume:
         _refuse_taken(output)
@@ -265,13 +280,15 @@ def _number(value: float | None) -> str:
 
 
 def setting_layers(
-    config: Path | None, settings: list[str], output: Path | None
+    config: Path | None, settings: list[str], options: Mapping[str, object]
 ) -> list[Layer]:
     """Return the layers of settings that the options make, the strongest last."""
     layers = [read_yaml(config)] if config is not None else []
     layers += [parse_setting(text, option="--set") for text in settings]
-    if output is not None:
-        layers.append(Layer(source="option -o", values={"output_dir": str(output)}))
+    for name, value in options.items():
+        if value is not None:
+            source = OPTIONS[name]
+            layers.append(Layer(source=source, values={name: str(value)}))
     return layers
 
 

@@ -80,6 +80,7 @@ def options(
 def run() -> None:
     """Run the command, and show an error as one sentence."""
     render.quiet_libraries()
+    render.quiet_helpers()
     try:
         app()
     except KeyboardInterrupt:

@@ -77,7 +77,7 @@ def verify(
     """
     from xturing.data import open_dataset
 
-    layers = setting_layers(config, settings or [], None)
+    layers = setting_layers(config, settings or [], {})
     check_settings(model, layers)
     dataset = open_dataset(data, **reading(source, split, shape, columns))
     opened = open_chosen(model, weights, chat_template=chat_template)

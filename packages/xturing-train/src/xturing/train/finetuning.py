@@ -1,7 +1,11 @@
 """A fine-tuning run: rows to examples, examples to steps, steps to a saved model."""
 
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 from xturing.core.errors import SettingsError
 from xturing.core.events import tell
@@ -27,11 +31,15 @@ from xturing.train.resuming import (
     naming_last_checkpoint,
     refuse_other,
     refuse_taken,
+    refuse_unlike,
     resume_place,
 )
 from xturing.train.runner import Loggers, Run, carry_out, own_randomness
 from xturing.train.schedule import Epochs, plan_run
 from xturing.train.stopping import StopRequest
+from xturing.train.strategies.choosing import layout, working_together
+from xturing.train.strategies.place import Place
+from xturing.train.strategies.processes import Processes
 from xturing.train.throughput import micro_batch_tokens
 
 
@@ -64,24 +72,75 @@ def finetune(
         KeyboardInterrupt: Ctrl-C stopped the run.
         SystemExit: SIGTERM stopped the run.
     """
-    config = model.finetuning_config().model_copy(deep=True)
-    folder, resumed = _begin(config, resume)
-    rows, rows_held_out = _opened_parts(config, dataset, eval_dataset)
+    copied = model.finetuning_config().model_copy(deep=True)
+    with (
+        working_together(copied, model) as (config, processes),
+        _started(config, processes, resume) as start,
+    ):
+        parts = _opened_parts(config, dataset, eval_dataset)
+        return _finetune(model, config, parts, logger, start)
+
+
+@dataclass(frozen=True)
+class _Start:
+    """Where a run begins."""
+
+    processes: Processes
+    folder: Path
+    """The run's."""
+    own_folder: Path
+    """What this process writes to: in all but the first, it is thrown away."""
+    resumed: Snapshot | None
+
+
+@contextmanager
+def _started(
+    config: FinetuningConfig, processes: Processes, resume: bool | str | Path
+) -> Iterator[_Start]:
+    folder, resumed = processes.from_first(lambda: _begin(config, resume))
+    if resume is not False:
+        config.output_dir = str(folder)
+    if processes.is_first:
+        yield _Start(processes, folder, folder, resumed)
+        return
+    with TemporaryDirectory() as own:
+        yield _Start(processes, folder, Path(own), resumed)
+
+
+def _finetune(
+    model: BaseModel,
+    config: FinetuningConfig,
+    parts: tuple[BaseDataset, BaseDataset | None],
+    logger: Loggers,
+    start: _Start,
+) -> FinetuneReport:
+    """Do as `finetune`, as one of its processes."""
+    rows, rows_held_out = parts
+    processes, folder, resumed = start.processes, start.folder, start.resumed
     name = choose(config, rows)
     objective = METHODS[name].make(config, model.engine.pad_id)
     training, held_out = _encoded(model, config, objective, rows, rows_held_out, name)
     plan = plan_run(training.units, config, objective)
     most_tokens = micro_batch_tokens(config, model.engine.device.name)
-    epochs = Epochs(training.units, config, objective, most_tokens)
-    padding = sum(micro.batch.padding for micro in epochs)
+
+    def epochs_at(place: Place, units: Sequence[Any]) -> Epochs:
+        return Epochs(units, config, objective, most_tokens, place)
+
+    padding = sum(
+        micro.batch.padding
+        for place in processes.place.all()
+        for micro in epochs_at(place, training.units)
+        if micro.counts
+    )
     training = replace(training, ledger=training.ledger.padded(padding))
     with own_randomness(config.seed):
         model.prepare_training()
     given = identity(model, config, training, held_out)
+    refuse_unlike(processes.from_first(lambda: given), given)
     if resumed is not None:
         refuse_other(resumed.identity, given)
     training, held_out = _prepared(model, objective, training, held_out)
-    epochs = Epochs(training.units, config, objective, most_tokens)
+    epochs = epochs_at(processes.place, training.units)
     # From here on, what the user gave is known to fit together.
     started = TrainingStarted(
         steps=plan.steps,
@@ -90,9 +149,9 @@ def finetune(
         output_dir=folder,
         objective=name,
     )
-    write_json(folder / LEDGER_FILE, ledgers(started))
+    write_json(start.own_folder / LEDGER_FILE, ledgers(started))
     with naming_last_checkpoint(folder), StopRequest() as stop:
-        with Recorder(folder, config.logging_steps) as recorder:
+        with Recorder(start.own_folder, config.logging_steps) as recorder:
             run = Run(
                 model,
                 config,
@@ -105,14 +164,18 @@ def finetune(
                 given,
                 stop,
                 resumed,
+                processes,
+                layout(config).make(model.engine.model),
             )
             tell(started)
             fact = carry_out(run, logger)
         report = summarise(model, config, started, recorder, fact)
-        with fill_folder(folder) as draft:
-            write_json(draft / LEDGER_FILE, ledgers(started, report.run_ledger))
-            write_json(draft / REPORT_FILE, report.as_dict())
-            model.write_to(draft)
+        if processes.is_first:
+            with fill_folder(folder) as draft:
+                write_json(draft / LEDGER_FILE, ledgers(started, report.run_ledger))
+                write_json(draft / REPORT_FILE, report.as_dict())
+                model.write_to(draft)
+        processes.wait()
     return report
 
 
@@ -179,7 +242,6 @@ def _begin(
     if resume is False:
         return _output_folder(config), None
     folder, checkpoint = resume_place(resume, Path(config.output_dir).expanduser())
-    config.output_dir = str(folder)
     return folder, find_start(folder, checkpoint)
 
 

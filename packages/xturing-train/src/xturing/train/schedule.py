@@ -8,6 +8,8 @@ from xturing.core.errors import SettingsError
 from xturing.data.batches import Batch, plan_epoch
 from xturing.models.settings import FinetuningConfig
 from xturing.train.objectives.base import Objective
+from xturing.train.strategies.place import ALONE, Place
+from xturing.train.strategies.shares import shares
 
 MOST_WARMUP_STEPS = 50
 
@@ -25,8 +27,10 @@ class MicroBatch:
     """What every part of the step is weighted by: learnt tokens, pairs, judgements."""
     step_units: tuple[Any, ...]
     """All that is learnt from in the step."""
-    is_last: bool
-    """Whether it is the step's last part."""
+    ends_step: bool
+    """Whether it is the last that this process takes of the step."""
+    counts: bool = True
+    """Whether it is learnt from, see `strategies.shares`."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +70,7 @@ def plan_run(
 
 
 class Epochs:
-    """The micro-batches of each epoch in turn.
+    """The micro-batches that a process takes of each epoch in turn.
 
     Lightning sets the epoch, as it would a sampler's. With `micro_batch_tokens`, no
     micro-batch has more of them, unless one row does.
@@ -78,11 +82,13 @@ class Epochs:
         config: FinetuningConfig,
         objective: Objective,
         micro_batch_tokens: int | None = None,
+        place: Place = ALONE,
     ) -> None:
         self._units = units
         self._config = config
         self._objective = objective
         self._most_tokens = micro_batch_tokens
+        self._place = place
         self._epoch = 0
 
     @property
@@ -106,19 +112,20 @@ class Epochs:
             micro_batch_tokens=self._most_tokens,
         )
         for step in steps:
-            parts = [
-                [self._units[index] for index in rows] for rows in step.micro_batches
-            ]
-            units = tuple(unit for part in parts for unit in part)
-            planned = [sum(unit.supervised for unit in part) for part in parts]
-            for number, (part, tokens) in enumerate(
-                zip(parts, planned, strict=True), start=1
-            ):
+            units = tuple(
+                self._units[index] for rows in step.micro_batches for index in rows
+            )
+            planned = sum(unit.supervised for unit in units)
+            weight = self._objective.weight(units)
+            own = shares(step.micro_batches, self._place.world_size)[self._place.rank]
+            for number, share in enumerate(own, start=1):
+                part = [self._units[index] for index in share.rows]
                 yield MicroBatch(
                     batch=self._objective.collate(part),
-                    planned=tokens,
-                    step_planned=sum(planned),
-                    step_weight=self._objective.weight(units),
+                    planned=sum(unit.supervised for unit in part),
+                    step_planned=planned,
+                    step_weight=weight,
                     step_units=units,
-                    is_last=number == len(parts),
+                    ends_step=number == len(own),
+                    counts=share.counts,
                 )

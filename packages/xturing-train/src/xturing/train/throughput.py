@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
-from xturing.core.errors import CompileError
+from xturing.core.errors import CompileError, SettingsError
 from xturing.core.events import Notice, tell
 from xturing.models.base import BaseModel
 from xturing.models.compiling import compiled_blocks
@@ -45,11 +45,23 @@ def run_flops(model: Any, tokens: int) -> float:
 
 @contextmanager
 def compiled_if_worth_it(
-    model: BaseModel, config: FinetuningConfig, plan: RunPlan
+    model: BaseModel, config: FinetuningConfig, plan: RunPlan, *, is_grouped: bool
 ) -> Iterator[None]:
-    """Have the blocks compiled as the settings say; tell if it cannot be done."""
+    """Have the blocks compiled as the settings say; tell if it cannot be done.
+
+    `is_grouped` tells of a process that trains the model together with others.
+
+    Raises:
+        SettingsError: they are to be compiled in a group of processes.
+    """
+    if is_grouped and config.compile_blocks is True:
+        raise SettingsError(
+            "compile_blocks is true, but blocks are compiled in runs of one process "
+            "only. Set compile_blocks to auto, or devices and num_nodes to 1 and "
+            "strategy to auto."
+        )
     with ExitStack() as stack:
-        if _is_worth_it(model, config, plan):
+        if not is_grouped and _is_worth_it(model, config, plan):
             started = time.perf_counter()
             try:
                 stack.enter_context(compiled_blocks(model.engine.model))
