@@ -6,6 +6,7 @@ from contextlib import contextmanager, nullcontext
 import pytest
 import tiny
 import torch
+from torch._dynamo.utils import counters
 from torch.autograd.graph import saved_tensors_hooks
 from transformers import AutoModelForCausalLM
 
@@ -84,22 +85,24 @@ def test_blocks_run_twice_though_their_weights_are_frozen__peer_idle_checkpointi
     assert runs == dict.fromkeys(range(2), 1 + is_checkpointed)
 
 
+def kept_bytes(model):
+    """Return how much is kept for the gradients, weights apart."""
+    kept = {}
+
+    def keep(tensor):
+        kept[tensor.data_ptr()] = tensor.nbytes
+        return tensor
+
+    with saved_tensors_hooks(keep, lambda tensor: tensor):
+        model(input_ids=IDS, use_cache=False)
+    weights = {parameter.data_ptr() for parameter in model.parameters()}
+    return sum(size for place, size in kept.items() if place not in weights)
+
+
 def test_less_is_kept_for_the_gradients__peer_idle_checkpointing(adapted):
-    def kept_bytes():
-        kept = {}
-
-        def keep(tensor):
-            kept[tensor.data_ptr()] = tensor.nbytes
-            return tensor
-
-        with saved_tensors_hooks(keep, lambda tensor: tensor):
-            adapted(input_ids=IDS, use_cache=False)
-        weights = {p.data_ptr() for p in adapted.parameters()}
-        return sum(size for place, size in kept.items() if place not in weights)
-
-    plain = kept_bytes()
+    plain = kept_bytes(adapted)
     with checkpointed(adapted):
-        assert kept_bytes() < plain / 2
+        assert kept_bytes(adapted) < plain / 2
 
 
 def test_without_gradients_nothing_is_run_twice(adapted):
@@ -134,10 +137,13 @@ def test_a_model_without_known_blocks_is_refused():
 
 
 @pytest.mark.slow
-def test_compiled_blocks_can_be_checkpointed(adapted):
+def test_compiled_blocks_are_checkpointed_and_checkpointed_ones_compiled(adapted):
     # Without dropout, of which compiled blocks draw another.
     adapted.eval()
-    plain = step(adapted)
+    plain, before = step(adapted), kept_bytes(adapted)
+    programs = counters["stats"]["unique_graphs"]
     with checkpointed(adapted), compiled_blocks(adapted):
-        thrifty = step(adapted)
+        thrifty, after = step(adapted), kept_bytes(adapted)
+    assert counters["stats"]["unique_graphs"] > programs
+    assert after < before / 2
     torch.testing.assert_close(thrifty, plain, rtol=1e-4, atol=1e-5)

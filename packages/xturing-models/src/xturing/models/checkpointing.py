@@ -5,7 +5,7 @@ Chen et al. 2016, "Training Deep Nets with Sublinear Memory Cost", arXiv 1604.06
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial, wraps
+from functools import wraps
 from typing import Any
 
 from torch.utils.checkpoint import checkpoint
@@ -49,5 +49,10 @@ def checkpointed(model: Any) -> Iterator[None]:
 
 
 def _twice(forward: Any) -> Any:
-    # The other way, reentrant, has no gradient where a block's inputs need none.
-    return wraps(forward)(partial(checkpoint, forward, use_reentrant=False))
+    # The other way, reentrant, has no gradient where a block's inputs need none. It is
+    # a function, and no partial one, for the compiler to look into it.
+    @wraps(forward)
+    def twice(*given: Any, **named: Any) -> Any:
+        return checkpoint(forward, *given, use_reentrant=False, **named)
+
+    return twice
