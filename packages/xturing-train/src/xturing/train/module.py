@@ -20,6 +20,7 @@ from xturing.train.objectives.comparison import Tally
 from xturing.train.optimizers import build_optimizer, learning_rate_factor
 from xturing.train.planning.pace import Pace
 from xturing.train.schedule import MicroBatch, RunPlan
+from xturing.train.state import Progress
 from xturing.train.strategies.processes import Processes
 from xturing.train.strategies.whole import Whole
 
@@ -38,7 +39,6 @@ class SupervisedModule(lightning.LightningModule):
         plan: RunPlan,
         objective: Objective,
         *,
-        first_step: int = 0,
         processes: Processes | None = None,
         layout: Whole | None = None,
         pace: Pace | None = None,
@@ -52,12 +52,17 @@ class SupervisedModule(lightning.LightningModule):
         """Learnt tokens that were handed to the model."""
         self.in_loss = 0
         """Losses that were summed up."""
-        self._first_step = first_step
+        self._first_step = 0
         self._processes = processes or Processes()
         self._layout = layout or Whole(model)
         self._pace = pace
         self._gradient_norm = 0.0
         self._begin_step()
+
+    def go_on(self, before: Progress) -> None:
+        """Count on from where a run had come to."""
+        self._first_step = before.step
+        self.planned, self.in_loss = before.planned, before.in_loss
 
     @property
     def steps_taken(self) -> int:

@@ -120,12 +120,11 @@ def carry_out(run: Run, logger: Loggers) -> Fact:
             run.config,
             run.plan,
             run.objective,
-            first_step=before.step,
             processes=run.processes,
             layout=run.layout,
             pace=run.pace,
         )
-        module.planned, module.in_loss = before.planned, before.in_loss
+        module.go_on(before)
         watcher = Watcher(run)
         trainer = _trainer(run, watcher, logger)
         try:
