@@ -1,13 +1,11 @@
 """Several processes learn what one learns."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import tiny
-from teamwork import SUPPORT, Job, Team, finished
+from teamwork import Job, Team, finished
 
 from xturing.models import BaseModel
 from xturing.train.checkpoints import checkpoints

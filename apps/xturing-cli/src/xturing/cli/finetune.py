@@ -23,12 +23,13 @@ from xturing.cli.model_options import (
 from xturing.core.errors import OutputError
 from xturing.core.events import Event, listening
 from xturing.core.files import refuse_used
+from xturing.core.quantities import shown_duration
 from xturing.core.settings import Layer, parse_setting, read_yaml
 
 if TYPE_CHECKING:
     from xturing.data import BaseDataset, Ledger
     from xturing.models import BaseModel
-    from xturing.train import FinetuneReport, StepEnded
+    from xturing.train import FinetuneReport, RunPlanned, StepEnded
 
 
 LEDGER_PARTS = (
@@ -47,6 +48,8 @@ OPTIONS = {
     "output_dir": "option -o",
     "devices": "option --devices",
     "strategy": "option --strategy",
+    "max_time": "option --max-time",
+    "max_memory": "option --max-memory",
 }
 """Settings with options of their own."""
 
@@ -87,6 +90,14 @@ def finetune(
         str | None,
         typer.Option("--strategy", help="ddp, fsdp or deepspeed_stage_1, 2 or 3."),
     ] = None,
+    max_time: Annotated[
+        str | None,
+        typer.Option("--max-time", help="Time for the run, such as 30m or 1h30m."),
+    ] = None,
+    max_memory: Annotated[
+        str | None,
+        typer.Option("--max-memory", help="Memory for the run, such as 12GB."),
+    ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with an interrupted run.")
     ] = False,
@@ -99,7 +110,13 @@ def finetune(
     """
     from xturing.data import open_dataset
 
-    chosen = {"output_dir": output, "devices": devices, "strategy": strategy}
+    chosen = {
+        "output_dir": output,
+        "devices": devices,
+        "strategy": strategy,
+        "max_time": max_time,
+        "max_memory": max_memory,
+    }
     layers = _layers(config, settings or [], chosen)
     _check(model, layers)
     if output is not None and not resume:
@@ -126,7 +143,13 @@ def run(
     resume: bool = False,
 ) -> "FinetuneReport":
     """Fine-tune under a progress bar, and show the ledger and the outcome."""
-    from xturing.train import StepEnded, TrainingStarted, Validated
+    from xturing.train import (
+        RunPlanned,
+        RunReplanned,
+        StepEnded,
+        TrainingStarted,
+        Validated,
+    )
 
     with render.bar("Training") as bar:
         loss, largest = "", 0
@@ -136,6 +159,10 @@ def run(
             if isinstance(event, TrainingStarted):
                 show_ledger(event.ledger, event.validation_ledger)
                 bar.start(event.steps)
+            elif isinstance(event, RunReplanned):
+                bar.start(event.steps)
+            elif isinstance(event, RunPlanned):
+                show_plan(event)
             elif isinstance(event, Validated):
                 loss = f"  held out {event.loss:.3f}"
             elif isinstance(event, StepEnded):
@@ -148,6 +175,18 @@ def run(
             report = model.finetune(dataset, eval_dataset=held_out, resume=resume)
     show_outcome(report, _memory_estimate(model, report, largest))
     return report
+
+
+def show_plan(planned: "RunPlanned") -> None:
+    """Show what a run with limits is predicted to take, and what was chosen for it."""
+    prediction = planned.prediction
+    render.heading("Plan")
+    render.say(
+        f"{prediction.steps:,} steps, {shown_duration(prediction.seconds)} in all, "
+        f"at most {prediction.peak_bytes / 1e9:.1f} GB"
+    )
+    rows = [[each.name, each.value, each.reason] for each in planned.choices]
+    render.table(["chosen", "", "because"], rows)
 
 
 def show_ledger(ledger: "Ledger", held_out: "Ledger | None") -> None:
@@ -204,6 +243,14 @@ def show_outcome(report: "FinetuneReport", estimated: int | None = None) -> None
     if report.peak_memory_bytes is not None:
         beside = f" (estimated: {estimated / 1e9:.1f} GB)" if estimated else ""
         render.say(f"Peak memory     {report.peak_memory_bytes / 1e9:.1f} GB{beside}")
+    if report.predicted is not None and report.real is not None:
+        predicted, real = report.predicted, report.real
+        render.say(
+            f"Against plan    {shown_duration(real.seconds)} of "
+            f"{shown_duration(predicted.seconds)}, {real.steps:,} steps of "
+            f"{predicted.steps:,}, {real.peak_bytes / 1e9:.1f} GB of "
+            f"{predicted.peak_bytes / 1e9:.1f} GB"
+        )
     share = 100 * report.trainable_parameters / report.parameters
     render.say(
         f"Trained         {report.trainable_parameters:,} of {report.parameters:,} "

@@ -2,12 +2,29 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
+from xturing.core.quantities import read_duration, read_size
 from xturing.core.settings import Settings
 
 Positive = Annotated[int, Field(gt=0)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
+
+
+def _duration(value: object) -> object:
+    return read_duration(value) if isinstance(value, str) else value
+
+
+def _size(value: object) -> object:
+    return read_size(value) if isinstance(value, str) else value
+
+
+LEAST_MEMORY = 1_000_000
+"""Bytes; who sets less has left out the unit."""
+Duration = Annotated[float, BeforeValidator(_duration), Field(gt=0)]
+"""Seconds, or a text such as 30m."""
+Size = Annotated[int, BeforeValidator(_size), Field(ge=LEAST_MEMORY)]
+"""Bytes, or a text such as 12GB."""
 
 
 class FinetuningConfig(Settings):
@@ -69,6 +86,21 @@ class FinetuningConfig(Settings):
     """Passes over the training rows."""
     max_steps: Positive | None = None
     """Optimizer steps after which the run ends; takes the place of the epochs."""
+    max_time: Duration | None = None
+    """How long the run may take, everything after loading the model included, such as
+    30m or 1h30m. As many steps are taken as fit, in place of the epochs, and the
+    schedule comes to its end with them; `max_steps` and epochs that you set are still
+    not exceeded. Time decides then what is learnt: no two runs are the same."""
+    max_memory: Size | None = None
+    """Most memory that the run may take, the program's own included, such as 12GB.
+    Micro-batches get smaller until they fit; if not even single rows do, there is
+    gradient checkpointing, and else an error with the memory needed."""
+    threads: Positive | Literal["auto"] | None = None
+    """Threads that compute while training. None: torch's own number, by the cores or
+    OMP_NUM_THREADS. auto: measured, so that other runs may have another number."""
+    return_memory: bool = True
+    """While training, give large blocks that are freed back to the system at once, and
+    do not keep them (on Linux with glibc; nothing changes elsewhere)."""
     logging_steps: Positive = 10
     """Optimizer steps between two lines of metrics.jsonl."""
     max_grad_norm: Annotated[float, Field(gt=0)] | None = 2.0

@@ -17,15 +17,26 @@ if TYPE_CHECKING:
         Validated,
     )
     from xturing.train.finetuning import finetune
+    from xturing.train.planning.events import (
+        PlanCompared,
+        RunPlanned,
+        RunReplanned,
+    )
+    from xturing.train.planning.planner import Choice, Prediction
     from xturing.train.report import FinetuneReport, RunLedger
 
 __all__ = [
     "BlocksCompiled",
     "CheckpointSaved",
     "CheckpointSkipped",
+    "Choice",
     "FinetuneReport",
     "HeldOutLoss",
+    "PlanCompared",
+    "Prediction",
     "RunLedger",
+    "RunPlanned",
+    "RunReplanned",
     "RunResumed",
     "RunStopped",
     "StepEnded",
@@ -41,9 +52,14 @@ __getattr__ = exports(
     BlocksCompiled="events",
     CheckpointSaved="events",
     CheckpointSkipped="events",
+    Choice="planning.planner",
     FinetuneReport="report",
     HeldOutLoss="evaluation",
+    PlanCompared="planning.events",
+    Prediction="planning.planner",
     RunLedger="report",
+    RunPlanned="planning.events",
+    RunReplanned="planning.events",
     RunResumed="events",
     RunStopped="events",
     StepEnded="events",

@@ -43,6 +43,8 @@ class Snapshot:
     """What the run was given, see `identity`."""
     metrics: str
     """Text of metrics.jsonl."""
+    forecast: dict[str, Any] | None = None
+    """What was decided of a run with limits, see `Forecast.state`."""
 
 
 def save_checkpoint(
@@ -67,6 +69,7 @@ def save_checkpoint(
             "progress": snapshot.progress.as_dict(),
             "optimizer": snapshot.optimizer,
             "identity": snapshot.identity,
+            "forecast": snapshot.forecast,
         }
         write_json(training / PROGRESS, numbers)
         _write_manifest(draft)
@@ -88,6 +91,7 @@ def read_checkpoint(path: Path) -> Snapshot:
         tensors=load_file(training / TENSORS),
         optimizer=numbers["optimizer"],
         identity=numbers["identity"],
+        forecast=numbers.get("forecast"),
         metrics=(training / METRICS).read_text(encoding="utf-8"),
     )
 

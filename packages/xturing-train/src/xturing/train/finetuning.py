@@ -1,11 +1,11 @@
 """A fine-tuning run: rows to examples, examples to steps, steps to a saved model."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 from xturing.core.errors import SettingsError
 from xturing.core.events import tell
@@ -15,8 +15,14 @@ from xturing.models.base import BaseModel
 from xturing.models.settings import FinetuningConfig
 from xturing.train.checkpoints import Snapshot
 from xturing.train.events import TrainingStarted
+from xturing.train.memory import reset_peak, returning_memory
 from xturing.train.objectives.base import Objective, Units
 from xturing.train.objectives.choosing import METHODS, choose, refuse_rows
+from xturing.train.planning.deadline import Deadline
+from xturing.train.planning.events import PlanCompared, RunPlanned
+from xturing.train.planning.forecast import Given, forecast
+from xturing.train.planning.planner import Prediction
+from xturing.train.planning.threads import keeping_threads
 from xturing.train.recorder import Recorder
 from xturing.train.report import (
     LEDGER_FILE,
@@ -40,7 +46,6 @@ from xturing.train.stopping import StopRequest
 from xturing.train.strategies.choosing import layout, working_together
 from xturing.train.strategies.place import Place
 from xturing.train.strategies.processes import Processes
-from xturing.train.throughput import micro_batch_tokens
 
 
 def finetune(
@@ -73,10 +78,14 @@ def finetune(
         SystemExit: SIGTERM stopped the run.
     """
     copied = model.finetuning_config().model_copy(deep=True)
+    deadline = Deadline(copied.max_time or math.inf)
     with (
+        returning_memory() if copied.return_memory else nullcontext(),
+        keeping_threads(),
         working_together(copied, model) as (config, processes),
-        _started(config, processes, resume) as start,
+        _started(config, processes, resume, deadline) as start,
     ):
+        reset_peak()
         parts = _opened_parts(config, dataset, eval_dataset)
         return _finetune(model, config, parts, logger, start)
 
@@ -91,20 +100,24 @@ class _Start:
     own_folder: Path
     """What this process writes to: in all but the first, it is thrown away."""
     resumed: Snapshot | None
+    deadline: Deadline
 
 
 @contextmanager
 def _started(
-    config: FinetuningConfig, processes: Processes, resume: bool | str | Path
+    config: FinetuningConfig,
+    processes: Processes,
+    resume: bool | str | Path,
+    deadline: Deadline,
 ) -> Iterator[_Start]:
     folder, resumed = processes.from_first(lambda: _begin(config, resume))
     if resume is not False:
         config.output_dir = str(folder)
     if processes.is_first:
-        yield _Start(processes, folder, folder, resumed)
+        yield _Start(processes, folder, folder, resumed, deadline)
         return
     with TemporaryDirectory() as own:
-        yield _Start(processes, folder, Path(own), resumed)
+        yield _Start(processes, folder, Path(own), resumed, deadline)
 
 
 def _finetune(
@@ -121,18 +134,6 @@ def _finetune(
     objective = METHODS[name].make(config, model.engine.pad_id)
     training, held_out = _encoded(model, config, objective, rows, rows_held_out, name)
     plan = plan_run(training.units, config, objective)
-    most_tokens = micro_batch_tokens(config, model.engine.device.name)
-
-    def epochs_at(place: Place, units: Sequence[Any]) -> Epochs:
-        return Epochs(units, config, objective, most_tokens, place)
-
-    padding = sum(
-        micro.batch.padding
-        for place in processes.place.all()
-        for micro in epochs_at(place, training.units)
-        if micro.counts
-    )
-    training = replace(training, ledger=training.ledger.padded(padding))
     with own_randomness(config.seed):
         model.prepare_training()
     given = identity(model, config, training, held_out)
@@ -140,43 +141,91 @@ def _finetune(
     if resumed is not None:
         refuse_other(resumed.identity, given)
     training, held_out = _prepared(model, objective, training, held_out)
-    epochs = epochs_at(processes.place, training.units)
+    with own_randomness(config.seed):
+        expected = forecast(
+            Given(
+                model=model,
+                config=config,
+                objective=objective,
+                training=training,
+                held_out=held_out,
+                deadline=start.deadline,
+                plan=plan,
+                kept=resumed.forecast if resumed else None,
+                is_grouped=processes.is_grouped,
+            )
+        )
+    predicted = expected.prediction
+
+    def epochs_at(place: Place) -> Epochs:
+        tokens = expected.micro_batch_tokens
+        return Epochs(training.units, config, objective, tokens, place)
+
+    padding = sum(
+        micro.batch.padding
+        for place in processes.place.all()
+        for micro in epochs_at(place)
+        if micro.counts
+    )
+    training = replace(training, ledger=training.ledger.padded(padding))
     # From here on, what the user gave is known to fit together.
     started = TrainingStarted(
-        steps=plan.steps,
+        steps=predicted.steps if predicted else plan.steps,
         ledger=training.ledger,
         validation_ledger=held_out.ledger if held_out else None,
         output_dir=folder,
         objective=name,
     )
     write_json(start.own_folder / LEDGER_FILE, ledgers(started))
-    with naming_last_checkpoint(folder), StopRequest() as stop:
-        with Recorder(start.own_folder, config.logging_steps) as recorder:
-            run = Run(
-                model,
-                config,
-                plan,
-                epochs,
-                objective,
-                held_out,
-                recorder,
-                folder,
-                given,
-                stop,
-                resumed,
-                processes,
-                layout(config).make(model.engine.model),
-            )
-            tell(started)
-            fact = carry_out(run, logger)
-        report = summarise(model, config, started, recorder, fact)
+    with (
+        naming_last_checkpoint(folder),
+        StopRequest() as stop,
+        Recorder(start.own_folder, config.logging_steps) as recorder,
+    ):
+        run = Run(
+            model,
+            config,
+            plan,
+            epochs_at(processes.place),
+            objective,
+            held_out,
+            recorder,
+            folder,
+            given,
+            stop,
+            resumed,
+            processes,
+            layout(config).make(model.engine.model),
+            expected,
+        )
+        if predicted is not None:
+            recorder.add(RunPlanned(prediction=predicted, choices=expected.choices))
+        tell(started)
+        fact = carry_out(run, logger)
+        report = summarise(model, config, started, recorder, fact, expected)
         if processes.is_first:
             with fill_folder(folder) as draft:
+                model.write_to(draft)
+                report = _compared(report, recorder, start.deadline)
                 write_json(draft / LEDGER_FILE, ledgers(started, report.run_ledger))
                 write_json(draft / REPORT_FILE, report.as_dict())
-                model.write_to(draft)
         processes.wait()
     return report
+
+
+def _compared(
+    report: FinetuneReport, recorder: Recorder, deadline: Deadline
+) -> FinetuneReport:
+    """Return the report with what a run with limits really took; it is told, too."""
+    if report.predicted is None:
+        return report
+    real = Prediction(
+        steps=report.steps,
+        seconds=deadline.spent,
+        peak_bytes=report.peak_memory_bytes or 0,
+    )
+    recorder.add(PlanCompared(predicted=report.predicted, real=real))
+    return replace(report, real=real)
 
 
 def _opened_parts(

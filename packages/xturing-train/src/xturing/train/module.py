@@ -18,6 +18,7 @@ from xturing.train.neftune import noisy_embeddings
 from xturing.train.objectives.base import Objective, Scored
 from xturing.train.objectives.comparison import Tally
 from xturing.train.optimizers import build_optimizer, learning_rate_factor
+from xturing.train.planning.pace import Pace
 from xturing.train.schedule import MicroBatch, RunPlan
 from xturing.train.strategies.processes import Processes
 from xturing.train.strategies.whole import Whole
@@ -50,6 +51,8 @@ class SupervisedModule(lightning.LightningModule):
         """Learnt tokens that were handed to the model."""
         self.in_loss = 0
         """Losses that were summed up."""
+        self.pace: Pace | None = None
+        """What the learning rate follows in a run with a deadline."""
         self._first_step = first_step
         self._processes = processes or Processes()
         self._layout = layout or Whole(model)
@@ -197,6 +200,8 @@ class SupervisedModule(lightning.LightningModule):
         }
 
     def _factor(self, step: int) -> float:
+        if self.pace is not None:
+            return self.pace.factor(step)
         return learning_rate_factor(
             step,
             steps=self.plan.steps,

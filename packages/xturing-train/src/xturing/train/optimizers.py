@@ -68,9 +68,16 @@ def learning_rate_factor(
     """
     if step < warmup_steps:
         return (step + 1) / warmup_steps
+    return decay(scheduler, (step - warmup_steps) / max(steps - warmup_steps, 1))
+
+
+def decay(scheduler: str, done: float) -> float:
+    """Return the share of the highest learning rate, so far on the way after warm-up.
+
+    `done` is the share of that way.
+    """
     if scheduler == "constant":
         return 1.0
-    done = (step - warmup_steps) / max(steps - warmup_steps, 1)
     if scheduler == "cosine":
         return 0.5 * (1 + math.cos(math.pi * done))
     return 1 - done

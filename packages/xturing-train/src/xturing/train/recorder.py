@@ -53,7 +53,7 @@ class Recorder:
         self._open()
         self._write(saved)
 
-    def add(self, event: StepEnded | Validated | CheckpointSaved) -> None:
+    def add(self, event: Event) -> None:
         """Take in an event.
 
         Raises:

@@ -1,6 +1,5 @@
 """What a run did, in numbers."""
 
-import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,10 @@ from xturing.models.base import BaseModel
 from xturing.models.loss import trainable
 from xturing.models.settings import FinetuningConfig
 from xturing.train.events import TrainingStarted, Validated
+from xturing.train.memory import peak_bytes
 from xturing.train.objectives.comparison import Comparison
+from xturing.train.planning.forecast import Forecast
+from xturing.train.planning.planner import Choice, Prediction
 from xturing.train.recorder import Recorder
 from xturing.train.runner import Fact
 
@@ -48,7 +50,8 @@ class FinetuneReport:
     tokens_per_second: float
     """Real tokens, padding not counted, over `seconds`."""
     peak_memory_bytes: int | None
-    """Most memory that the process ever had resident, where the system tells."""
+    """Most memory that the process had resident in the run, where the system tells;
+    outside Linux, the most that it ever had."""
     losses: tuple[float, ...]
     """Loss of each step in nats per learnt token, pair or judgement."""
     validations: tuple[Validated, ...]
@@ -60,6 +63,12 @@ class FinetuneReport:
     trainable_parameters: int
     parameters: int
     stopped_early: bool
+    choices: tuple[Choice, ...]
+    """What was decided for the user, and why."""
+    predicted: Prediction | None
+    """What a run with limits was to take."""
+    real: Prediction | None
+    """What it took."""
     objective: str
     """What was learnt: sft, dpo, orpo or kto."""
     settings: dict[str, Any]
@@ -112,6 +121,7 @@ def summarise(
     started: TrainingStarted,
     recorder: Recorder,
     fact: Fact,
+    forecast: Forecast,
 ) -> FinetuneReport:
     """Return the report of a run that has ended."""
     steps = recorder.steps
@@ -126,7 +136,7 @@ def summarise(
         epochs=tokens / rows_tokens,
         seconds=seconds,
         tokens_per_second=tokens / seconds if seconds else 0.0,
-        peak_memory_bytes=peak_memory_bytes(),
+        peak_memory_bytes=peak_bytes(),
         losses=tuple(step.loss for step in steps),
         validations=tuple(recorder.validations),
         ledger=started.ledger,
@@ -141,17 +151,10 @@ def summarise(
         trainable_parameters=sum(p.numel() for _, p in trainable(model.engine.model)),
         parameters=sum(p.numel() for p in model.engine.model.parameters()),
         objective=started.objective,
-        stopped_early=fact.steps < started.steps,
+        stopped_early=fact.steps < fact.steps_planned,
+        choices=forecast.choices,
+        predicted=forecast.prediction,
+        real=None,
         settings=config.model_dump(mode="json"),
         sources=config.sources,
     )
-
-
-def peak_memory_bytes() -> int | None:
-    """Return the most memory this process ever had resident; None on Windows."""
-    if sys.platform == "win32":
-        return None
-    import resource
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024

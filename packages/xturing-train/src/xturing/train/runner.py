@@ -21,6 +21,11 @@ from xturing.train.evaluation import HeldOutLoss, held_out_score
 from xturing.train.events import CheckpointSaved, RunStopped, Validated
 from xturing.train.module import SupervisedModule
 from xturing.train.objectives.base import Objective, Units
+from xturing.train.planning.checkpointing import checkpointed
+from xturing.train.planning.deadline import SAVING, VALIDATION
+from xturing.train.planning.forecast import Forecast
+from xturing.train.planning.pace import Pace
+from xturing.train.planning.pacing import NO_END, Pacing
 from xturing.train.recorder import Recorder
 from xturing.train.schedule import Epochs, MicroBatch, RunPlan
 from xturing.train.state import (
@@ -60,6 +65,17 @@ class Run:
     processes: Processes
     layout: Whole
     """Where weights, gradients and the optimizer are."""
+    forecast: Forecast
+
+    @property
+    def pace(self) -> Pace | None:
+        """What decides when the run is over; None: the plan does."""
+        return self.forecast.pace
+
+    @property
+    def steps(self) -> int:
+        """Steps of the whole run, as planned now."""
+        return self.pace.total if self.pace else self.plan.steps
 
     @property
     def before(self) -> Progress:
@@ -83,6 +99,8 @@ class Fact:
     """Learnt tokens that were handed to the model."""
     in_loss: int
     """Losses that were summed up."""
+    steps_planned: int
+    """Steps that were to be taken, as planned at the end."""
 
 
 def carry_out(run: Run, logger: Loggers) -> Fact:
@@ -106,6 +124,7 @@ def carry_out(run: Run, logger: Loggers) -> Fact:
             layout=run.layout,
         )
         module.planned, module.in_loss = before.planned, before.in_loss
+        module.pace = run.pace
         watcher = Watcher(run)
         trainer = _trainer(run, watcher, logger)
         try:
@@ -116,8 +135,10 @@ def carry_out(run: Run, logger: Loggers) -> Fact:
             if not run.is_asked_to_stop():
                 network.train()
                 drops = run.objective.has_dropout
+                is_tight = run.forecast.is_checkpointed
                 with (
                     nullcontext() if drops else _no_dropout(network),
+                    checkpointed(network) if is_tight else nullcontext(),
                     compiled_if_worth_it(
                         run.model,
                         run.config,
@@ -126,12 +147,12 @@ def carry_out(run: Run, logger: Loggers) -> Fact:
                     ),
                 ):
                     _fit(trainer, module, RemainingEpochs(run.epochs, before))
-            if run.is_asked_to_stop() and module.steps_taken < run.plan.steps:
+            if run.is_asked_to_stop() and module.steps_taken < run.steps:
                 _end_early(run, module.steps_taken)
             watcher.validate(module.steps_taken)
         finally:
             torch_model.eval()
-    return Fact(module.steps_taken, module.planned, module.in_loss)
+    return Fact(module.steps_taken, module.planned, module.in_loss, run.steps)
 
 
 def _trainer(run: Run, watcher: "Watcher", logger: Loggers) -> lightning.Trainer:
@@ -148,8 +169,9 @@ def _trainer(run: Run, watcher: "Watcher", logger: Loggers) -> lightning.Trainer
     return lightning.Trainer(
         accelerator=_ACCELERATORS[device],
         plugins=[started_by] if started_by and run.processes.is_grouped else None,
-        max_steps=run.plan.steps - run.before.step,
-        max_epochs=run.plan.epochs - run.before.epoch,
+        # A pace ends the run itself.
+        max_steps=NO_END if run.pace else run.plan.steps - run.before.step,
+        max_epochs=NO_END if run.pace else run.plan.epochs - run.before.epoch,
         logger=_listed(logger) if run.processes.is_first else False,
         log_every_n_steps=1,
         callbacks=[watcher],
@@ -201,6 +223,7 @@ class Watcher(lightning.Callback):
     def __init__(self, run: Run) -> None:
         self._run = run
         self._epoch_step = run.before.epoch_step
+        self._pacing = Pacing(run.pace, run.plan.steps, run.recorder)
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: Any) -> None:
         """Go on from a checkpoint, now that there is an optimizer."""
@@ -214,6 +237,7 @@ class Watcher(lightning.Callback):
             self._run.layout.restore_optimizer(optimizer, tensors, others)
             restore_randomness(tensors, self._run.processes.place.rank)
             trainer.should_stop = self._is_stuck(resumed.progress.step)
+        self._pacing.plan(trainer)
 
     def on_train_end(self, trainer: lightning.Trainer, pl_module: Any) -> None:
         """Put the model together again."""
@@ -247,26 +271,29 @@ class Watcher(lightning.Callback):
             }
             for logger in trainer.loggers:
                 logger.log_metrics(metrics, step=ended.step)
-        if ended.step == self._run.plan.steps:
+        if self._pacing.is_over(trainer, ended.step):
             return
         if ended.step % config.eval_steps == 0:
             self.validate(ended.step)
             trainer.should_stop = trainer.should_stop or self._is_stuck(ended.step)
         is_asked_to_stop = self._run.is_asked_to_stop()
         if ended.step % config.save_steps == 0 or is_asked_to_stop:
-            self._save(trainer, pl_module)
+            with self._pacing.beside(SAVING):
+                self._save(trainer, pl_module)
         trainer.should_stop = trainer.should_stop or is_asked_to_stop
+        self._pacing.plan(trainer)
 
     def validate(self, step: int) -> None:
         """Score the held-out rows, if there are any."""
         if self._run.held_out is None:
             return
-        own = held_out_score(
-            self._run.layout.network,
-            self._run.held_out.units,
-            self._run.objective,
-            batch_size=self._run.config.batch_size,
-        )
+        with self._pacing.beside(VALIDATION):
+            own = held_out_score(
+                self._run.layout.network,
+                self._run.held_out.units,
+                self._run.objective,
+                batch_size=self._run.config.batch_size,
+            )
         # Other machines may round in other ways, but all have to decide the same.
         found = self._run.processes.from_first(lambda: own)
         loss, tally = HeldOutLoss(found.nats, found.weight), found.tally
@@ -320,6 +347,7 @@ class Watcher(lightning.Callback):
             optimizer=others,
             identity=run.identity,
             metrics=run.recorder.text,
+            forecast=run.forecast.state(),
         )
         limit = run.config.save_total_limit
         path = save_checkpoint(run.model, run.folder, snapshot, limit)
@@ -349,7 +377,7 @@ def _end_early(run: Run, step: int) -> None:
     path = run.folder / f"{PREFIX}{step}" if step else None
     tell(RunStopped(step=step, path=path, folder=run.folder))
     run.stop.obey(
-        f"The run was stopped after step {step} of {run.plan.steps}. Go on with: "
+        f"The run was stopped after step {step} of {run.steps}. Go on with: "
         f"model.finetune(dataset, resume='{run.folder}')"
     )
 

@@ -59,7 +59,7 @@ def plan_run(
     warmup = config.warmup_steps
     if warmup is None:
         warmup = min(MOST_WARMUP_STEPS, steps // 10)
-    elif warmup >= steps > 1:
+    elif warmup >= steps > 1 and config.max_time is None:
         raise SettingsError(
             f"warmup_steps is {warmup}, but the run has only {steps} steps, so the "
             f"learning rate would never be reached. Set warmup_steps below {steps}, or "

@@ -23,6 +23,8 @@ lies between them to be near the processor."""
 WORTH_COMPILING = 2e13
 """Floating-point operations of a run from which on compiling is worth its time: two
 minutes of two cores."""
+LONG = 300.0
+"""Seconds of a run with a deadline from which on it is."""
 
 
 def micro_batch_tokens(config: FinetuningConfig, device: str) -> int | None:
@@ -76,5 +78,8 @@ def compiled_if_worth_it(
 def _is_worth_it(model: BaseModel, config: FinetuningConfig, plan: RunPlan) -> bool:
     if config.compile_blocks != "auto":
         return config.compile_blocks
-    is_long = run_flops(model.engine.model, plan.tokens) > WORTH_COMPILING
+    if config.max_time is None:
+        is_long = run_flops(model.engine.model, plan.tokens) > WORTH_COMPILING
+    else:
+        is_long = config.max_time > LONG
     return is_long and model.engine.device.name == "cpu"
