@@ -48,6 +48,8 @@ OPTIONS = {
     "output_dir": "option -o",
     "devices": "option --devices",
     "strategy": "option --strategy",
+    "max_time": "option --max-time",
+    "max_memory": "option --max-memory",
 }
 """Settings with options of their own."""
 
@@ -159,13 +161,13 @@ def run(
                 bar.start(event.steps)
             elif isinstance(event, RunReplanned):
                 bar.start(event.steps)
+            elif isinstance(event, RunPlanned):
+                show_plan(event)
             elif isinstance(event, Validated):
                 loss = f"  held out {event.loss:.3f}"
             elif isinstance(event, StepEnded):
                 bar.move(event.step, _state(event) + loss)
                 largest = max(largest, event.tokens + event.padding)
-            elif isinstance(event, RunPlanned):
-                show_plan(event)
             elif said := _said(event):
                 render.note(said)
 
@@ -244,7 +246,7 @@ def show_outcome(report: "FinetuneReport", estimated: int | None = None) -> None
     if report.predicted is not None and report.real is not None:
         predicted, real = report.predicted, report.real
         render.say(
-            f"As predicted    {shown_duration(real.seconds)} of "
+            f"Against plan    {shown_duration(real.seconds)} of "
             f"{shown_duration(predicted.seconds)}, {real.steps:,} steps of "
             f"{predicted.steps:,}, {real.peak_bytes / 1e9:.1f} GB of "
             f"{predicted.peak_bytes / 1e9:.1f} GB"

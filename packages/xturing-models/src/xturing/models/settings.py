@@ -95,6 +95,9 @@ class FinetuningConfig(Settings):
     """Most memory that the run may take, the program's own included, such as 12GB.
     Micro-batches get smaller until they fit; if not even single rows do, there is
     gradient checkpointing, and else an error with the memory needed."""
+    threads: Positive | Literal["auto"] | None = None
+    """Threads that compute while training. None: torch's own number, by the cores or
+    OMP_NUM_THREADS. auto: measured, so that other runs may have another number."""
     return_memory: bool = True
     """While training, give large blocks that are freed back to the system at once, and
     do not keep them (on Linux with glibc; nothing changes elsewhere)."""

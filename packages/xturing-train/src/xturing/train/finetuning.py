@@ -22,6 +22,7 @@ from xturing.train.planning.deadline import Deadline
 from xturing.train.planning.events import PlanCompared, RunPlanned
 from xturing.train.planning.forecast import Given, forecast
 from xturing.train.planning.planner import Prediction
+from xturing.train.planning.threads import keeping_threads
 from xturing.train.recorder import Recorder
 from xturing.train.report import (
     LEDGER_FILE,
@@ -79,8 +80,9 @@ def finetune(
     deadline = Deadline(copied.max_time or math.inf)
     with (
         returning_memory() if copied.return_memory else nullcontext(),
+        keeping_threads(),
         working_together(copied, model) as (config, processes),
-        _started(config, processes, resume) as start,
+        _started(config, processes, resume, deadline) as start,
     ):
         reset_peak()
         parts = _opened_parts(config, dataset, eval_dataset)
@@ -97,20 +99,24 @@ class _Start:
     own_folder: Path
     """What this process writes to: in all but the first, it is thrown away."""
     resumed: Snapshot | None
+    deadline: Deadline
 
 
 @contextmanager
 def _started(
-    config: FinetuningConfig, processes: Processes, resume: bool | str | Path
+    config: FinetuningConfig,
+    processes: Processes,
+    resume: bool | str | Path,
+    deadline: Deadline,
 ) -> Iterator[_Start]:
     folder, resumed = processes.from_first(lambda: _begin(config, resume))
     if resume is not False:
         config.output_dir = str(folder)
     if processes.is_first:
-        yield _Start(processes, folder, folder, resumed)
+        yield _Start(processes, folder, folder, resumed, deadline)
         return
     with TemporaryDirectory() as own:
-        yield _Start(processes, folder, Path(own), resumed)
+        yield _Start(processes, folder, Path(own), resumed, deadline)
 
 
 def _finetune(
@@ -143,7 +149,7 @@ def _finetune(
                 objective=objective,
                 training=training,
                 held_out=held_out,
-                deadline=deadline,
+                deadline=start.deadline,
                 plan=plan,
                 kept=resumed.forecast if resumed else None,
                 is_grouped=processes.is_grouped,
@@ -198,18 +204,26 @@ def _finetune(
         if processes.is_first:
             with fill_folder(folder) as draft:
                 model.write_to(draft)
-                if predicted is not None:
-                    real = Prediction(
-                        steps=fact.steps,
-                        seconds=deadline.spent,
-                        peak_bytes=report.peak_memory_bytes or 0,
-                    )
-                    report = replace(report, real=real)
-                    recorder.add(PlanCompared(predicted=predicted, real=real))
+                report = _compared(report, recorder, start.deadline)
                 write_json(draft / LEDGER_FILE, ledgers(started, report.run_ledger))
                 write_json(draft / REPORT_FILE, report.as_dict())
         processes.wait()
     return report
+
+
+def _compared(
+    report: FinetuneReport, recorder: Recorder, deadline: Deadline
+) -> FinetuneReport:
+    """Return the report with what a run with limits really took; it is told, too."""
+    if report.predicted is None:
+        return report
+    real = Prediction(
+        steps=report.steps,
+        seconds=deadline.spent,
+        peak_bytes=report.peak_memory_bytes or 0,
+    )
+    recorder.add(PlanCompared(predicted=report.predicted, real=real))
+    return replace(report, real=real)
 
 
 def _opened_parts(

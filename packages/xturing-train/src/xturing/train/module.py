@@ -41,7 +41,6 @@ class SupervisedModule(lightning.LightningModule):
         *,
         processes: Processes | None = None,
         layout: Whole | None = None,
-        pace: Pace | None = None,
     ) -> None:
         super().__init__()
         self.model = model
@@ -52,10 +51,11 @@ class SupervisedModule(lightning.LightningModule):
         """Learnt tokens that were handed to the model."""
         self.in_loss = 0
         """Losses that were summed up."""
+        self.pace: Pace | None = None
+        """What the learning rate follows in a run with a deadline."""
         self._first_step = 0
         self._processes = processes or Processes()
         self._layout = layout or Whole(model)
-        self._pace = pace
         self._gradient_norm = 0.0
         self._begin_step()
 
@@ -205,8 +205,8 @@ class SupervisedModule(lightning.LightningModule):
         }
 
     def _factor(self, step: int) -> float:
-        if self._pace is not None:
-            return self._pace.factor(step)
+        if self.pace is not None:
+            return self.pace.factor(step)
         return learning_rate_factor(
             step,
             steps=self.plan.steps,

@@ -122,9 +122,9 @@ def carry_out(run: Run, logger: Loggers) -> Fact:
             run.objective,
             processes=run.processes,
             layout=run.layout,
-            pace=run.pace,
         )
         module.go_on(before)
+        module.pace = run.pace
         watcher = Watcher(run)
         trainer = _trainer(run, watcher, logger)
         try:
@@ -366,7 +366,7 @@ def _end_early(run: Run, step: int) -> None:
     path = run.folder / f"{PREFIX}{step}" if step else None
     tell(RunStopped(step=step, path=path, folder=run.folder))
     run.stop.obey(
-        f"The run was stopped after step {step} of {run.plan.steps}. Go on with: "
+        f"The run was stopped after step {step} of {run.steps}. Go on with: "
         f"model.finetune(dataset, resume='{run.folder}')"
     )
 

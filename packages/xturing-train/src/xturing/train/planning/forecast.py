@@ -26,6 +26,7 @@ from xturing.train.planning.planner import (
     Task,
     decide,
 )
+from xturing.train.planning.threads import fastest_threads
 from xturing.train.schedule import MOST_WARMUP_STEPS, RunPlan
 from xturing.train.throughput import compiled_if_worth_it, micro_batch_tokens
 
@@ -50,16 +51,19 @@ class Forecast:
     deadline: Deadline
     micro_batch_tokens: int | None
     """Most tokens of a micro-batch, padding counted; None: its rows are counted."""
+    threads: int | None
+    """None: they were not measured."""
     is_checkpointed: bool
     """Whether activations are computed anew, to save memory."""
 
     def state(self) -> dict[str, Any] | None:
         """Return what a checkpoint keeps of it, for a JSON file."""
-        if self.decisions is None:
+        if self.decisions is None and self.threads is None:
             return None
         position = self.pace.position.as_dict() if self.pace else None
         return {
-            "decisions": self.decisions.as_dict(),
+            "decisions": self.decisions.as_dict() if self.decisions else None,
+            "threads": self.threads,
             "position": position,
             "spent": self.deadline.spent,
         }
@@ -80,55 +84,51 @@ class Given:
     """Of the run if it had no deadline."""
     kept: dict[str, Any] | None
     """`Forecast.state` of the checkpoint that the run goes on from."""
-    is_grouped: bool = False
-    """Whether the model is trained together with other processes."""
+    is_grouped: bool
+    """Whether other processes train the model, too."""
 
 
 def forecast(given: Given) -> Forecast:
     """Return what a run will take, measured if it has limits.
 
     Raises:
-        SettingsError: the limits are too tight for a single row or step, or set for
-            several processes.
+        SettingsError: the limits are too tight for a single row or step, or the run is
+            one of several processes.
     """
-    config = given.config
+    config, kept = given.config, given.kept or {}
+    _refuse_groups(given)
+    machine = MicroSteps(given.model, given.objective, config)
+    threads = _threads_choice(given, machine)
+    measured_threads = torch.get_num_threads() if config.threads == "auto" else None
+    usual, choices = usual_tokens(given), (threads, _dtype_choice(given.model))
     if config.max_time is None and config.max_memory is None:
-        choices = default_choices(given.model)
-        tokens = usual_tokens(given)
         return Forecast(
             None,
             None,
             None,
             choices,
             given.deadline,
-            tokens,
-            is_checkpointed=config.gradient_checkpointing is True,
-        )
-    if given.is_grouped:
-        raise SettingsError(
-            "max_time and max_memory are for runs of one process. Leave them out, or "
-            "set devices and num_nodes to 1 and strategy to auto."
+            usual,
+            measured_threads,
+            config.gradient_checkpointing is True,
         )
     plan = Plan(given)
-    if given.kept is not None:
-        given.deadline.resume(given.kept["spent"])
-        decisions = Decisions.from_dict(given.kept["decisions"])
+    if kept:
+        given.deadline.resume(kept["spent"])
+        decisions = Decisions.from_dict(kept["decisions"])
     else:
-        machine = MicroSteps(given.model, given.objective, config)
         with compiled_if_worth_it(given.model, config, given.plan, is_grouped=False):
             decisions = decide(plan.task, machine)
     pace = plan.pace(decisions) if config.max_time is not None else None
-    prediction = plan.prediction(decisions, pace)
-    choices = (*default_choices(given.model), *decisions.choices)
-    tokens = decisions.micro_batch_tokens or usual_tokens(given)
     return Forecast(
         decisions,
-        prediction,
+        plan.prediction(decisions, pace),
         pace,
-        choices,
+        (*choices, *decisions.choices),
         given.deadline,
-        tokens,
-        is_checkpointed=decisions.gradient_checkpointing,
+        decisions.micro_batch_tokens or usual,
+        measured_threads,
+        decisions.gradient_checkpointing,
     )
 
 
@@ -137,22 +137,46 @@ def usual_tokens(given: Given) -> int | None:
     return micro_batch_tokens(given.config, given.model.engine.device.name)
 
 
-def default_choices(model: BaseModel) -> tuple[Choice, ...]:
-    """Return what is decided without measuring, so that runs can be repeated."""
+def _refuse_groups(given: Given) -> None:
+    config = given.config
+    measured = {
+        "max_time": config.max_time is not None,
+        "max_memory": config.max_memory is not None,
+        "threads": config.threads == "auto",
+    }
+    if given.is_grouped and any(measured.values()):
+        name = next(name for name, is_set in measured.items() if is_set)
+        raise SettingsError(
+            f"{name} is {getattr(config, name)}, but what a run takes is measured in "
+            f"runs of one process only. Leave {name} out, or set devices and "
+            "num_nodes to 1 and strategy to auto."
+        )
+
+
+def _threads_choice(given: Given, machine: MicroSteps) -> Choice:
+    """Set the number of threads as the settings say, and return it with the reason."""
+    threads, kept = given.config.threads, given.kept
+    if threads == "auto" and kept is None:
+        by_length = sorted(given.training.units, key=len)
+        middle = len(by_length) // 2
+        with machine.prepared():
+            units = by_length[middle : middle + 1]
+            return fastest_threads(lambda: machine.measure(units).seconds)
+    if threads == "auto" and kept is not None:
+        torch.set_num_threads(kept["threads"])
+        reason = "measured when the run began"
+    elif isinstance(threads, int):
+        torch.set_num_threads(threads)
+        reason = f"set ({given.config.sources['threads']})"
+    else:
+        reason = "torch's own number: the cores, or what the environment says"
+    return Choice(name="threads", value=str(torch.get_num_threads()), reason=reason)
+
+
+def _dtype_choice(model: BaseModel) -> Choice:
     device = model.engine.device
-    threads = torch.get_num_threads()
-    return (
-        Choice(
-            name="threads",
-            value=str(threads),
-            reason="what torch takes on this machine, or was set to",
-        ),
-        Choice(
-            name="dtype",
-            value=str(device.dtype).removeprefix("torch."),
-            reason=device.reason,
-        ),
-    )
+    name = str(device.dtype).removeprefix("torch.")
+    return Choice(name="dtype", value=name, reason=device.reason)
 
 
 class Plan:

@@ -29,7 +29,7 @@ class Pacing:
         if pace is None:
             return step == self._steps
         pace.end()
-        if _agreed(trainer, pace.steps_left(pace.pauses_now())):
+        if pace.steps_left(pace.pauses_now()):
             return False
         pace.begin(0)
         trainer.should_stop = True
@@ -40,7 +40,7 @@ class Pacing:
         pace = self._pace
         if pace is None:
             return
-        left = _agreed(trainer, pace.steps_left())
+        left = pace.steps_left()
         pace.begin(left)
         if not left:
             trainer.should_stop = True
@@ -60,8 +60,3 @@ class Pacing:
                     step=pace.position.step, steps=pace.total, slowness=pace.slowness
                 )
             )
-
-
-def _agreed(trainer: lightning.Trainer, steps: int) -> int:
-    """Return the same number in all processes, whose clocks and speeds differ."""
-    return int(trainer.strategy.broadcast(steps))
