@@ -174,7 +174,7 @@ def _finetune(job: Job, rank: int, port: int) -> dict[str, Any]:
         "validations": [validated.loss for validated in report.validations],
         "ledger": asdict(report.run_ledger),
         "output_dir": str(report.output_dir),
-        "answer": tiny.greedy(model, ["say fox"]),
+        "answer": tiny.greedy(model, ["say fox"]) if rank == 0 else None,
     }
 
 

@@ -4,6 +4,7 @@ The first one writes files and tells events. A process that fails says why befor
 connections close, so that the others end with the same error.
 """
 
+import atexit
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -116,14 +117,7 @@ def together(place: Place, device: str, *, is_given: bool) -> Iterator[Processes
         helpers.wait_until(lambda: _are_here(helpers.ranks, notes))
         if device == "cuda":
             torch.cuda.set_device(place.local_rank)
-        distributed.init_process_group(
-            "cpu:gloo,cuda:nccl" if device == "cuda" else "gloo",
-            store=PrefixStore("group", notes),
-            rank=place.rank,
-            world_size=place.world_size,
-            timeout=LONGEST_WAIT,
-        )
-        stack.callback(distributed.destroy_process_group)
+        stack.enter_context(_group(place, device, notes, is_kept=not helpers.ranks))
         processes = Processes(place, is_grouped=True)
         if not processes.is_first:
             stack.enter_context(unheard())
@@ -157,6 +151,35 @@ def _store(place: Place, *, is_given: bool) -> TCPStore:
     return TCPStore(
         place.address, place.port, None, is_host, LONGEST_WAIT, wait_for_workers=False
     )
+
+
+@contextmanager
+def _group(place: Place, device: str, notes: Store, *, is_kept: bool) -> Iterator[None]:
+    """Have the processes be a group, in which tensors are sent.
+
+    DeepSpeed knows a program's first group only, so that one is kept for further runs.
+    """
+    if not distributed.is_initialized():
+        distributed.init_process_group(
+            "cpu:gloo,cuda:nccl" if device == "cuda" else "gloo",
+            store=PrefixStore("group", notes),
+            rank=place.rank,
+            world_size=place.world_size,
+            timeout=LONGEST_WAIT,
+        )
+        atexit.register(_leave_group)
+    try:
+        yield
+    except BaseException:
+        _leave_group()
+        raise
+    if not is_kept or is_helper():
+        _leave_group()
+
+
+def _leave_group() -> None:
+    if distributed.is_initialized():
+        distributed.destroy_process_group()
 
 
 def _start_helpers(helpers: Helpers, place: Place) -> None:

@@ -3,7 +3,8 @@
 It runs on processors too, by Gloo, though Lightning asks it for GPUs alone.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
@@ -208,6 +209,11 @@ class _OnGPUs(DeepSpeedStrategy):
     @property
     def handles_gradient_accumulation(self) -> bool:
         return False
+
+    @contextmanager
+    def block_backward_sync(self) -> Iterator[None]:
+        # The engine adds gradients up by itself, and refuses to be asked to.
+        yield
 
     def _format_batch_size_and_grad_accum_config(self) -> None:
         self.config |= {
