@@ -95,6 +95,7 @@ def finetune(
     render.say()
     render.say(f"Saved to {report.output_dir}. Talk to it:")
     render.say(f"    xturing chat -m {report.output_dir}")
+    render.say(f"Read what it learnt, row by row: {report.page}")
 
 
 def run(
@@ -166,6 +167,12 @@ def show_outcome(report: "FinetuneReport", estimated: int | None = None) -> None
         render.say(
             f"Held-out loss   {report.loss_before:.4f} -> {report.loss_after:.4f} nats "
             f"a token ({verdict})"
+        )
+    if report.comparison is not None:
+        low, high = report.comparison.low, report.comparison.high
+        render.say(
+            f"Verdict         {report.comparison.verdict} (change {low:+.4f} to "
+            f"{high:+.4f}, with 95 % confidence)"
         )
     render.say(
         f"In the loss     {run.in_loss:,} tokens in {run.steps} steps, as planned "

@@ -47,6 +47,9 @@ class FinetuningConfig(Settings):
     """Optimizer steps after which the run ends; takes the place of the epochs."""
     logging_steps: Positive = 10
     """Optimizer steps between two lines of metrics.jsonl."""
+    report_samples: Annotated[int, Field(ge=0)] = 3
+    """Held-out rows that the report shows with the answers of the model before and
+    after; 0: none."""
     max_grad_norm: Annotated[float, Field(gt=0)] | None = 2.0
     """Largest L2 norm of the gradient; a longer one is scaled down. None: no limit."""
     save_total_limit: Positive = 4

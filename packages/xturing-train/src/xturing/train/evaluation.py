@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -13,6 +13,7 @@ from xturing.data.encoding import encode
 from xturing.data.examples import Example
 from xturing.models.base import BaseModel
 from xturing.models.loss import supervised_losses
+from xturing.train.row_losses import RowLosses
 
 NO_LIMIT = 2**31 - 1
 
@@ -24,6 +25,8 @@ class HeldOutLoss:
     nats: float
     """Sum of their losses."""
     tokens: int
+    rows: RowLosses = field(compare=False, repr=False)
+    """The same by row."""
 
     @property
     def mean(self) -> float:
@@ -48,22 +51,22 @@ def held_out_loss(
     model.eval()
     device = next(model.parameters()).device
     by_length = sorted(examples, key=len)
-    nats, tokens = 0.0, 0
+    rows = RowLosses()
     try:
         with torch.inference_mode():
             for start in range(0, len(by_length), batch_size):
-                batch = collate(by_length[start : start + batch_size], pad_id)
+                chosen = by_length[start : start + batch_size]
+                batch = collate(chosen, pad_id)
                 losses = supervised_losses(
                     model,
                     torch.from_numpy(batch.input_ids).to(device),
                     torch.from_numpy(batch.labels).to(device),
                     torch.from_numpy(batch.attention_mask).to(device),
                 )
-                nats += float(losses.double().sum())
-                tokens += len(losses)
+                rows.add(chosen, losses.double().cpu().numpy())
     finally:
         model.train(was_training)
-    return HeldOutLoss(nats, tokens)
+    return HeldOutLoss(float(rows.nats.sum()), int(rows.tokens.sum()), rows)
 
 
 def perplexity(model: BaseModel, dataset: BaseDataset, *, batch_size: int) -> float:

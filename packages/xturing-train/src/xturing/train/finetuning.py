@@ -14,11 +14,15 @@ from xturing.train.events import TrainingStarted
 from xturing.train.recorder import Recorder
 from xturing.train.report import (
     LEDGER_FILE,
-    REPORT_FILE,
+    ROWS_FILE,
     FinetuneReport,
     ledgers,
     summarise,
 )
+from xturing.train.reporting.card import origin
+from xturing.train.reporting.looking import Look
+from xturing.train.reporting.papers import write_papers
+from xturing.train.row_losses import write_row_losses
 from xturing.train.runner import Loggers, Run, carry_out, own_randomness
 from xturing.train.schedule import Epochs, plan_run
 
@@ -44,11 +48,15 @@ def finetune(
     """
     config = model.finetuning_config().model_copy(deep=True)
     folder = _output_folder(config)
-    training, held_out = _encoded(model, config, dataset, eval_dataset)
+    _refuse_too_long(model, config)
+    rows, held_out_rows = _divided(config, dataset, eval_dataset)
+    training = _encoded(model, config, rows)
+    held_out = _encoded(model, config, held_out_rows) if held_out_rows else None
     plan = plan_run(len(training.examples), config)
     epochs = Epochs(training.examples, config, model.engine.pad_id)
     padding = sum(micro.batch.padding for micro in epochs)
     training = replace(training, ledger=training.ledger.padded(padding))
+    was_adapted = model.has_adapter
     with own_randomness(config.seed):
         model.prepare_training()
     # From here on, what the user gave is known to fit together.
@@ -59,51 +67,55 @@ def finetune(
         output_dir=folder,
     )
     write_json(folder / LEDGER_FILE, ledgers(started))
+    look = Look(model, config, rows, held_out)
     with Recorder(folder, config.logging_steps) as recorder:
         run = Run(model, config, plan, epochs, held_out, recorder, folder)
         tell(started)
+        look.at_base(was_adapted=was_adapted)
         fact = carry_out(run, logger)
-    report = summarise(model, config, started, recorder, fact)
+    # What was learnt is kept before anything else is done with it.
+    with fill_folder(folder) as draft:
+        model.write_to(draft)
+    means = fact.history.means(len(rows))
+    findings = look.at_tuned(recorder.scores, means)
+    report = summarise(model, config, started, recorder, fact, findings)
     with fill_folder(folder) as draft:
         write_json(draft / LEDGER_FILE, ledgers(started, report.run_ledger))
-        write_json(draft / REPORT_FILE, report.as_dict())
-        model.write_to(draft)
+        write_row_losses(draft / ROWS_FILE, means, rows)
+        write_papers(draft, report, origin(model, rows.origin))
     return report
 
 
-def _encoded(
-    model: BaseModel,
-    config: FinetuningConfig,
-    dataset: object,
-    eval_dataset: object | None,
-) -> tuple[Encoded, Encoded | None]:
+def _divided(
+    config: FinetuningConfig, dataset: object, eval_dataset: object | None
+) -> tuple[BaseDataset, BaseDataset | None]:
+    """Return the rows to learn from and those held out."""
+    training = _opened(dataset)
+    if eval_dataset is not None:
+        return training, _opened(eval_dataset)
+    count = _held_out_rows(len(training), config)
+    return training.split(count, config.seed) if count else (training, None)
+
+
+def _encoded(model: BaseModel, config: FinetuningConfig, part: BaseDataset) -> Encoded:
+    cache = config.encoding_cache
+    return encode(
+        part,
+        model.engine.tokenizer,
+        max_length=config.max_length,
+        length_policy=config.length_policy,
+        workers=config.encoding_workers,
+        cache=None if cache is None else Path(cache).expanduser(),
+    )
+
+
+def _refuse_too_long(model: BaseModel, config: FinetuningConfig) -> None:
     context = model.engine.context_length
     if context is not None and config.max_length > context:
         raise SettingsError(
             f"max_length is {config.max_length}, but '{model.config_name}' reads at "
             f"most {context} tokens. Set max_length to {context} or less."
         )
-    training, held_out = _opened(dataset), None
-    if eval_dataset is not None:
-        held_out = _opened(eval_dataset)
-    elif count := _held_out_rows(len(training), config):
-        training, held_out = training.split(count, config.seed)
-
-    cache = None
-    if config.encoding_cache is not None:
-        cache = Path(config.encoding_cache).expanduser()
-
-    def encoded(part: BaseDataset) -> Encoded:
-        return encode(
-            part,
-            model.engine.tokenizer,
-            max_length=config.max_length,
-            length_policy=config.length_policy,
-            workers=config.encoding_workers,
-            cache=cache,
-        )
-
-    return encoded(training), encoded(held_out) if held_out is not None else None
 
 
 def _opened(dataset: object) -> BaseDataset:

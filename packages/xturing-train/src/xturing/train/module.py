@@ -14,6 +14,7 @@ from xturing.models.loss import supervised_losses, trainable
 from xturing.models.settings import FinetuningConfig
 from xturing.train.events import StepEnded
 from xturing.train.optimizers import build_optimizer, learning_rate_factor
+from xturing.train.row_losses import RowHistory
 from xturing.train.schedule import MicroBatch, RunPlan
 
 
@@ -29,6 +30,8 @@ class SupervisedModule(lightning.LightningModule):
         """Learnt tokens that were handed to the model."""
         self.in_loss = 0
         """Losses that were summed up."""
+        self.history = RowHistory()
+        """Losses of the training rows."""
         self._gradient_norm = 0.0
         self._begin_step()
 
@@ -76,6 +79,8 @@ class SupervisedModule(lightning.LightningModule):
                 f"learning rate {self.config.learning_rate:g} is likely too high; try "
                 "a tenth of it."
             )
+        by_token = losses.detach().float().cpu().numpy()
+        self.history.add(self.current_epoch, micro.examples, by_token)
         self.planned += micro.planned
         self.in_loss += len(losses)
         self._supervised += len(losses)

@@ -8,6 +8,7 @@ from typing import IO
 
 from xturing.core.events import Event, tell
 from xturing.models.base import BaseModel
+from xturing.train.evaluation import HeldOutLoss
 from xturing.train.events import CheckpointSaved, StepEnded, Validated
 
 PREFIX = "checkpoint-"
@@ -19,6 +20,8 @@ class Recorder:
     def __init__(self, folder: Path, logging_steps: int) -> None:
         self.steps: list[StepEnded] = []
         self.validations: list[Validated] = []
+        self.scores: list[HeldOutLoss] = []
+        """The first and the last score of the held-out rows."""
         self._folder = folder
         self._logging_steps = logging_steps
         self._file: IO[str] | None = None
@@ -40,6 +43,11 @@ class Recorder:
         if not isinstance(event, StepEnded) or event.step % self._logging_steps == 0:
             self._write(event)
         tell(event)
+
+    def score(self, step: int, loss: HeldOutLoss) -> None:
+        """Take in a score of the held-out rows."""
+        self.scores = [*self.scores[:1], loss]
+        self.add(Validated(step=step, loss=loss.mean, perplexity=loss.perplexity))
 
     def _write(self, event: Event) -> None:
         if self._file:

@@ -11,10 +11,16 @@ from xturing.models.loss import trainable
 from xturing.models.settings import FinetuningConfig
 from xturing.train.events import TrainingStarted, Validated
 from xturing.train.recorder import Recorder
+from xturing.train.reporting.comparison import Comparison
+from xturing.train.reporting.forensics import Forensics
+from xturing.train.reporting.samples import Sample
 from xturing.train.runner import Fact
 
 LEDGER_FILE = "ledger.json"
 REPORT_FILE = "report.json"
+PAGE_FILE = "report.html"
+TEXT_FILE = "report.md"
+ROWS_FILE = "row_losses.jsonl"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +68,14 @@ class FinetuneReport:
     settings: dict[str, Any]
     sources: dict[str, str]
     """Who set each setting."""
+    learning_rates: tuple[float, ...] = ()
+    """Learning rate of each step."""
+    comparison: Comparison | None = None
+    """The held-out loss of the base against that of the tuned model."""
+    samples: tuple[Sample, ...] = ()
+    """Held-out rows, as the base and as the tuned model answer them."""
+    forensics: Forensics | None = None
+    """Training rows that stand out."""
 
     @property
     def loss_before(self) -> float | None:
@@ -73,12 +87,39 @@ class FinetuneReport:
         """Loss of the held-out rows after training."""
         return self.validations[-1].loss if self.validations else None
 
+    @property
+    def page(self) -> Path:
+        """The report for people."""
+        return self.output_dir / PAGE_FILE
+
+    @property
+    def self_stopping(self) -> tuple[float, float] | None:
+        """Shares of the base's and the tuned model's samples that end by themselves."""
+        count = len(self.samples)
+        if not count:
+            return None
+        base = sum(sample.base.stopped for sample in self.samples)
+        tuned = sum(sample.tuned.stopped for sample in self.samples)
+        return base / count, tuned / count
+
     def as_dict(self) -> dict[str, object]:
         """Return the report for a JSON file; the ledgers have a file of their own."""
         values: dict[str, object] = {**asdict(self), "output_dir": str(self.output_dir)}
         for ledger in ("ledger", "validation_ledger", "run_ledger"):
             del values[ledger]
+        values["self_stopping"] = self.self_stopping
+        if self.comparison is not None:
+            values["comparison"] = self.comparison.as_dict()
         return values
+
+
+@dataclass(frozen=True, kw_only=True)
+class Findings:
+    """What comes of looking at rows one by one."""
+
+    comparison: Comparison | None
+    samples: tuple[Sample, ...]
+    forensics: Forensics
 
 
 def ledgers(
@@ -99,6 +140,7 @@ def summarise(
     started: TrainingStarted,
     recorder: Recorder,
     fact: Fact,
+    findings: Findings,
 ) -> FinetuneReport:
     """Return the report of a run that has ended."""
     steps = recorder.steps
@@ -115,6 +157,7 @@ def summarise(
         tokens_per_second=tokens / seconds if seconds else 0.0,
         peak_memory_bytes=peak_memory_bytes(),
         losses=tuple(step.loss for step in steps),
+        learning_rates=tuple(step.learning_rate for step in steps),
         validations=tuple(recorder.validations),
         ledger=started.ledger,
         validation_ledger=started.validation_ledger,
@@ -130,6 +173,9 @@ def summarise(
         stopped_early=fact.steps < started.steps,
         settings=config.model_dump(mode="json"),
         sources=config.sources,
+        comparison=findings.comparison,
+        samples=findings.samples,
+        forensics=findings.forensics,
     )
 
 

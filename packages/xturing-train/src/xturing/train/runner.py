@@ -16,9 +16,10 @@ from xturing.data.encoding import Encoded
 from xturing.models.base import BaseModel
 from xturing.models.settings import FinetuningConfig
 from xturing.train.evaluation import held_out_loss
-from xturing.train.events import CheckpointSaved, Validated
+from xturing.train.events import CheckpointSaved
 from xturing.train.module import SupervisedModule
 from xturing.train.recorder import Recorder, save_checkpoint
+from xturing.train.row_losses import RowHistory
 from xturing.train.schedule import Epochs, RunPlan
 
 Loggers = bool | Logger | Iterable[Logger] | None
@@ -46,6 +47,8 @@ class Fact:
     """Learnt tokens that were handed to the model."""
     in_loss: int
     """Losses that were summed up."""
+    history: RowHistory
+    """Losses of the training rows."""
 
 
 def carry_out(run: Run, logger: Loggers) -> Fact:
@@ -80,7 +83,7 @@ def carry_out(run: Run, logger: Loggers) -> Fact:
             watcher.validate(trainer.global_step)
         finally:
             run.model.engine.model.eval()
-    return Fact(trainer.global_step, module.planned, module.in_loss)
+    return Fact(trainer.global_step, module.planned, module.in_loss, module.history)
 
 
 class Watcher(lightning.Callback):
@@ -133,9 +136,7 @@ class Watcher(lightning.Callback):
             pad_id=engine.pad_id,
             batch_size=self._run.config.batch_size,
         )
-        self._run.recorder.add(
-            Validated(step=step, loss=loss.mean, perplexity=loss.perplexity)
-        )
+        self._run.recorder.score(step, loss)
 
     def _is_stuck(self) -> bool:
         """Tell whether the loss has not fallen for too many validations."""

@@ -20,6 +20,8 @@ class MicroBatch:
     """Tokens that its examples are to teach."""
     step_planned: int
     """The same for the whole step, by which every part of it is weighted."""
+    examples: tuple[Example, ...]
+    """Its examples in the order in which their losses come."""
 
 
 @dataclass(frozen=True)
@@ -98,4 +100,5 @@ class Epochs:
             ]
             planned = [sum(example.supervised for example in part) for part in parts]
             for part, tokens in zip(parts, planned, strict=True):
-                yield MicroBatch(collate(part, self._pad_id), tokens, sum(planned))
+                batch = collate(part, self._pad_id)
+                yield MicroBatch(batch, tokens, sum(planned), tuple(part))
