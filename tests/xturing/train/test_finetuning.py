@@ -320,9 +320,11 @@ def test_a_lightning_logger_is_given_the_metrics(tiny_model, rows, tmp_path):
     tiny_model.finetuning_config().logging_steps = 1
     logger = CSVLogger(tmp_path / "logs")
     report = tiny_model.finetune(rows, logger=logger)
-    logger.finalize("success")
     text = (next((tmp_path / "logs").rglob("metrics.csv"))).read_text()
-    assert len(text.splitlines()) == 1 + report.steps
+    header, *lines = text.splitlines()
+    assert {"loss", "learning_rate", "held_out_loss"} <= set(header.split(","))
+    # The held-out rows are scored before the first step and after the last.
+    assert len(lines) == 2 + report.steps
 
 
 def test_the_report_is_written_with_the_source_of_each_setting(tiny_model, rows):

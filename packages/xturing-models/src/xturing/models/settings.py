@@ -47,6 +47,8 @@ class FinetuningConfig(Settings):
     """Optimizer steps after which the run ends; takes the place of the epochs."""
     logging_steps: Positive = 10
     """Optimizer steps between two lines of metrics.jsonl."""
+    trackers: tuple[Literal["tensorboard", "wandb", "mlflow"], ...] = ()
+    """Where metrics go beside metrics.jsonl; each is an extra of xturing-train."""
     report_samples: Annotated[int, Field(ge=0)] = 3
     """Held-out rows that the report shows with the answers of the model before and
     after; 0: none."""

@@ -23,8 +23,9 @@ from xturing.train.reporting.card import origin
 from xturing.train.reporting.looking import Look
 from xturing.train.reporting.papers import write_papers
 from xturing.train.row_losses import write_row_losses
-from xturing.train.runner import Loggers, Run, carry_out, own_randomness
+from xturing.train.runner import Loggers, Run, carry_out, listed, own_randomness
 from xturing.train.schedule import Epochs, plan_run
+from xturing.train.trackers import require_trackers, tracking
 
 
 def finetune(
@@ -43,10 +44,12 @@ def finetune(
     Raises:
         DataError: a row cannot be used.
         SettingsError: settings do not fit the model or the data.
+        MissingDependencyError: a tracker is not installed.
         OutputError: `output_dir` is in use.
         LedgerError: other tokens entered the loss than were to be learnt.
     """
     config = model.finetuning_config().model_copy(deep=True)
+    require_trackers(config)
     folder = _output_folder(config)
     _refuse_too_long(model, config)
     rows, held_out_rows = _divided(config, dataset, eval_dataset)
@@ -72,7 +75,8 @@ def finetune(
         run = Run(model, config, plan, epochs, held_out, recorder, folder)
         tell(started)
         look.at_base(was_adapted=was_adapted)
-        fact = carry_out(run, logger)
+        with tracking(config, folder) as trackers:
+            fact = carry_out(run, [*listed(logger), *trackers])
     # What was learnt is kept before anything else is done with it.
     with fill_folder(folder) as draft:
         model.write_to(draft)

@@ -44,10 +44,12 @@ class Recorder:
             self._write(event)
         tell(event)
 
-    def score(self, step: int, loss: HeldOutLoss) -> None:
-        """Take in a score of the held-out rows."""
+    def score(self, step: int, loss: HeldOutLoss) -> Validated:
+        """Take in a score of the held-out rows, and return what was told of it."""
         self.scores = [*self.scores[:1], loss]
-        self.add(Validated(step=step, loss=loss.mean, perplexity=loss.perplexity))
+        event = Validated(step=step, loss=loss.mean, perplexity=loss.perplexity)
+        self.add(event)
+        return event
 
     def _write(self, event: Event) -> None:
         if self._file:

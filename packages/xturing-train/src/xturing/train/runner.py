@@ -2,7 +2,7 @@
 
 import logging
 import signal
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +21,7 @@ from xturing.train.module import SupervisedModule
 from xturing.train.recorder import Recorder, save_checkpoint
 from xturing.train.row_losses import RowHistory
 from xturing.train.schedule import Epochs, RunPlan
+from xturing.train.trackers import log
 
 Loggers = bool | Logger | Iterable[Logger] | None
 
@@ -51,7 +52,7 @@ class Fact:
     """Losses of the training rows."""
 
 
-def carry_out(run: Run, logger: Loggers) -> Fact:
+def carry_out(run: Run, loggers: Sequence[Logger]) -> Fact:
     """Take the run's steps, between a first and a last validation.
 
     Raises:
@@ -60,7 +61,7 @@ def carry_out(run: Run, logger: Loggers) -> Fact:
     """
     with own_randomness(run.config.seed), _quiet_lightning():
         module = SupervisedModule(run.model.engine.model, run.config, run.plan)
-        watcher = Watcher(run)
+        watcher = Watcher(run, loggers)
         trainer = lightning.Trainer(
             accelerator=_ACCELERATORS[run.model.engine.device.name],
             devices=1,
@@ -68,7 +69,7 @@ def carry_out(run: Run, logger: Loggers) -> Fact:
             max_steps=run.plan.steps,
             max_epochs=run.plan.epochs,
             accumulate_grad_batches=run.config.gradient_accumulation_steps,
-            logger=_listed(logger),
+            logger=list(loggers) or False,
             log_every_n_steps=1,
             callbacks=[watcher],
             default_root_dir=run.folder,
@@ -80,7 +81,6 @@ def carry_out(run: Run, logger: Loggers) -> Fact:
             watcher.validate(0)
             run.model.engine.model.train()
             _fit(trainer, module, run.epochs)
-            watcher.validate(trainer.global_step)
         finally:
             run.model.engine.model.eval()
     return Fact(trainer.global_step, module.planned, module.in_loss, module.history)
@@ -89,8 +89,9 @@ def carry_out(run: Run, logger: Loggers) -> Fact:
 class Watcher(lightning.Callback):
     """Validates, saves and stops at the steps that the settings name."""
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, loggers: Sequence[Logger]) -> None:
         self._run = run
+        self._loggers = loggers
 
     def on_train_batch_end(
         self,
@@ -107,9 +108,7 @@ class Watcher(lightning.Callback):
         config = self._run.config
         self._run.recorder.add(ended)
         if ended.step % config.logging_steps == 0:
-            metrics = {"loss": ended.loss, "learning_rate": ended.learning_rate}
-            for logger in trainer.loggers:
-                logger.log_metrics(metrics, step=ended.step)
+            log(self._loggers, ended)
         if ended.step == self._run.plan.steps:
             return
         if ended.step % config.eval_steps == 0:
@@ -117,6 +116,10 @@ class Watcher(lightning.Callback):
             trainer.should_stop = trainer.should_stop or self._is_stuck()
         if ended.step % config.save_steps == 0:
             self._save(ended.step)
+
+    def on_train_end(self, trainer: lightning.Trainer, pl_module: Any) -> None:
+        """Score the held-out rows once more, before the loggers are closed."""
+        self.validate(trainer.global_step)
 
     def on_exception(
         self, trainer: lightning.Trainer, pl_module: Any, exception: BaseException
@@ -136,7 +139,7 @@ class Watcher(lightning.Callback):
             pad_id=engine.pad_id,
             batch_size=self._run.config.batch_size,
         )
-        self._run.recorder.score(step, loss)
+        log(self._loggers, self._run.recorder.score(step, loss))
 
     def _is_stuck(self) -> bool:
         """Tell whether the loss has not fallen for too many validations."""
@@ -160,9 +163,10 @@ def _precision(model: BaseModel) -> Any:
     return "bf16-mixed" if half else "32-true"
 
 
-def _listed(logger: Loggers) -> Any:
+def listed(logger: Loggers) -> list[Logger]:
+    """Return the loggers that a user gave."""
     if logger is None or isinstance(logger, bool):
-        return False
+        return []
     return [logger] if isinstance(logger, Logger) else list(logger)
 
 
