@@ -25,6 +25,7 @@ SETTINGS: dict[str, Any] = {
     "save_steps": 1,
     "save_total_limit": 3,
     "lora_dropout": 0.3,
+    "report_samples": 0,
 }
 """Everything that a resumed run may trip over: dropout, accumulation, three epochs of
 five steps, the last of which is short, and a warm-up."""

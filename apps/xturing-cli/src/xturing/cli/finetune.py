@@ -101,6 +101,8 @@ def finetune(
     render.say()
     render.say(f"Saved to {report.output_dir}. Talk to it:")
     render.say(f"    xturing chat -m {report.output_dir}")
+    if report.page is not None:
+        render.say(f"Read what it learnt, row by row: {report.page}")
 
 
 def run(
@@ -177,6 +179,12 @@ def show_outcome(report: "FinetuneReport", estimated: int | None = None) -> None
         render.say(
             f"Held-out margin {_number(before.margin)} -> {_number(after.margin)}, "
             f"told right {before.accuracy:.0%} -> {after.accuracy:.0%}"
+        )
+    if report.verdict is not None:
+        low, high = report.verdict.low, report.verdict.high
+        render.say(
+            f"Verdict         {report.verdict.outcome} (change {low:+.4f} to "
+            f"{high:+.4f}, with 95 % confidence)"
         )
     render.say(
         f"In the loss     {run.in_loss:,} tokens in {run.steps} steps, as planned "

@@ -14,17 +14,18 @@ names and in an order that are not the run's.
 
 import json
 import shutil
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from xturing.core.files import new_folder, sha256, write_json
 from xturing.models.base import BaseModel
+from xturing.models.generation import Answer
 from xturing.train.state import Progress, Tensors
 
 PREFIX = "checkpoint-"
 MANIFEST = "manifest.json"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 TRAINING = "training"
 TENSORS = "state.safetensors"
 PROGRESS = "progress.json"
@@ -43,6 +44,8 @@ class Snapshot:
     """What the run was given, see `identity`."""
     metrics: str
     """Text of metrics.jsonl."""
+    answers: tuple[Answer, ...] = ()
+    """The base's, to rows that the report shows."""
 
 
 def save_checkpoint(
@@ -67,6 +70,7 @@ def save_checkpoint(
             "progress": snapshot.progress.as_dict(),
             "optimizer": snapshot.optimizer,
             "identity": snapshot.identity,
+            "answers": [asdict(answer) for answer in snapshot.answers],
         }
         write_json(training / PROGRESS, numbers)
         _write_manifest(draft)
@@ -89,6 +93,7 @@ def read_checkpoint(path: Path) -> Snapshot:
         optimizer=numbers["optimizer"],
         identity=numbers["identity"],
         metrics=(training / METRICS).read_text(encoding="utf-8"),
+        answers=tuple(Answer(**each) for each in numbers["answers"]),
     )
 
 

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
-from xturing.core.errors import SettingsError
+from xturing.core.errors import OutputError, SettingsError
 from xturing.core.events import tell
 from xturing.core.files import fill_folder, free_folder, write_json
 from xturing.data.datasets import BaseDataset, open_dataset
@@ -13,14 +13,20 @@ from xturing.train.checkpoints import Snapshot
 from xturing.train.events import TrainingStarted
 from xturing.train.objectives.base import Objective, Units
 from xturing.train.objectives.choosing import METHODS, choose, refuse_rows
+from xturing.train.observed import Observed
 from xturing.train.recorder import Recorder
 from xturing.train.report import (
     LEDGER_FILE,
     REPORT_FILE,
+    ROWS_FILE,
     FinetuneReport,
     ledgers,
     summarise,
 )
+from xturing.train.reporting.additions import Additions
+from xturing.train.reporting.card import origin
+from xturing.train.reporting.looking import Look
+from xturing.train.reporting.papers import write_papers
 from xturing.train.resuming import (
     find_start,
     identity,
@@ -29,9 +35,11 @@ from xturing.train.resuming import (
     refuse_taken,
     resume_place,
 )
-from xturing.train.runner import Loggers, Run, carry_out, own_randomness
+from xturing.train.row_losses import write_row_losses
+from xturing.train.runner import Loggers, Run, carry_out, listed, own_randomness
 from xturing.train.schedule import Epochs, plan_run
 from xturing.train.stopping import StopRequest
+from xturing.train.trackers import require_trackers, tracking
 
 
 def finetune(
@@ -46,7 +54,8 @@ def finetune(
 
     `dataset` is a dataset, or anything that one is made from. Without `eval_dataset`, a
     part of the rows is held out (`validation_split`). `logger` is a Lightning logger or
-    several; metrics.jsonl is written in any case. The model is changed in place.
+    several, beside `trackers`; metrics.jsonl is written in any case. The model is
+    changed in place, and saved before its report is made.
 
     With `resume`, an interrupted run goes on from its newest checkpoint that is whole,
     to the same bits as if nothing had happened, or starts if there is none. The run is
@@ -57,6 +66,7 @@ def finetune(
         DataError: a row cannot be used.
         SettingsError: settings do not fit the model or the data, or are not those of
             the run that is to be resumed.
+        MissingDependencyError: a tracker is not installed.
         OutputError: `output_dir` is in use, or the disk is full.
         TrainingError: the loss is no number any more.
         LedgerError: other tokens entered the loss than were to be learnt.
@@ -64,6 +74,8 @@ def finetune(
         SystemExit: SIGTERM stopped the run.
     """
     config = model.finetuning_config().model_copy(deep=True)
+    require_trackers(config)
+    additions = Additions()
     folder, resumed = _begin(config, resume)
     rows, rows_held_out = _opened_parts(config, dataset, eval_dataset)
     name = choose(config, rows)
@@ -73,6 +85,7 @@ def finetune(
     epochs = Epochs(training.units, config, objective)
     padding = sum(micro.batch.padding for micro in epochs)
     training = replace(training, ledger=training.ledger.padded(padding))
+    was_adapted = model.has_adapter
     with own_randomness(config.seed):
         model.prepare_training()
     given = identity(model, config, training, held_out)
@@ -89,6 +102,8 @@ def finetune(
         objective=name,
     )
     write_json(folder / LEDGER_FILE, ledgers(started))
+    observed = Observed(len(rows))
+    look = Look(model, config, objective, held_out, observed) if config.report else None
     with naming_last_checkpoint(folder), StopRequest() as stop:
         with Recorder(folder, config.logging_steps) as recorder:
             run = Run(
@@ -103,14 +118,43 @@ def finetune(
                 given,
                 stop,
                 resumed,
+                observed,
+                additions,
             )
             tell(started)
-            fact = carry_out(run, logger)
-        report = summarise(model, config, started, recorder, fact)
+            if look is not None and resumed is None:
+                look.at_base(was_adapted=was_adapted)
+            with tracking(config, folder, step=run.before.step) as trackers:
+                fact = carry_out(run, [*listed(logger), *trackers])
+        report = summarise(model, config, started, recorder, fact, additions)
+        # What was learnt is kept before anything else is done with it.
         with fill_folder(folder) as draft:
             write_json(draft / LEDGER_FILE, ledgers(started, report.run_ledger))
             write_json(draft / REPORT_FILE, report.as_dict())
             model.write_to(draft)
+    if look is None:
+        return report
+    return _looked_at(report, look, model, rows)
+
+
+def _looked_at(
+    report: FinetuneReport, look: Look, model: BaseModel, rows: BaseDataset
+) -> FinetuneReport:
+    """Return the report with what shows in single rows, and write it for people.
+
+    Raises:
+        OutputError: the disk is full; the model has been saved already.
+    """
+    report = report.found(look.at_tuned(rows, report.measure))
+    try:
+        with fill_folder(report.output_dir) as draft:
+            write_row_losses(draft / ROWS_FILE, look.row_losses, rows)
+            write_papers(draft, report, origin(model, rows.origin))
+    except OutputError as error:
+        raise OutputError(
+            f"{error} The tuned model is whole, in {report.output_dir}; only its "
+            "report is missing."
+        ) from error
     return report
 
 

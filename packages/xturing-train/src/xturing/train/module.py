@@ -14,9 +14,10 @@ from xturing.models.loss import trainable
 from xturing.models.settings import FinetuningConfig
 from xturing.train.events import StepEnded
 from xturing.train.neftune import noisy_embeddings
-from xturing.train.objectives.base import Objective
+from xturing.train.objectives.base import Objective, Scored
 from xturing.train.objectives.comparison import Tally
 from xturing.train.optimizers import build_optimizer, learning_rate_factor
+from xturing.train.row_losses import RowHistory
 from xturing.train.schedule import MicroBatch, RunPlan
 
 
@@ -31,6 +32,8 @@ class SupervisedModule(lightning.LightningModule):
         objective: Objective,
         *,
         first_step: int = 0,
+        first_epoch: int = 0,
+        history: RowHistory | None = None,
     ) -> None:
         super().__init__()
         self.model = model
@@ -42,6 +45,8 @@ class SupervisedModule(lightning.LightningModule):
         self.in_loss = 0
         """Losses that were summed up."""
         self._first_step = first_step
+        self._first_epoch = first_epoch
+        self._history = history
         self._gradient_norm = 0.0
         self._begin_step()
 
@@ -88,6 +93,7 @@ class SupervisedModule(lightning.LightningModule):
         share = scored.losses.sum() / micro.step_weight
         value = share.detach().item()
         self._refuse_endless("loss", value)
+        self._remember(micro, scored)
         self.planned += micro.planned
         self.in_loss += scored.tokens
         self._supervised += scored.tokens
@@ -98,6 +104,16 @@ class SupervisedModule(lightning.LightningModule):
             self._tally = scored.tally + self._tally if self._tally else scored.tally
         # Lightning divides by the number of micro-batches; the share needs no division.
         return share * self.config.gradient_accumulation_steps
+
+    def _remember(self, micro: MicroBatch, scored: Scored) -> None:
+        """Note the losses of rows, which are there already."""
+        if self._history is None or scored.token_losses is None:
+            return
+        self._history.epoch(self._first_epoch + self.current_epoch).add(
+            [unit.row for unit in micro.units],
+            [unit.supervised for unit in micro.units],
+            scored.each.float().cpu().numpy(),
+        )
 
     def configure_gradient_clipping(
         self,

@@ -2,9 +2,9 @@
 
 import logging
 import signal
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,9 @@ from xturing.train.evaluation import HeldOutLoss, held_out_score
 from xturing.train.events import CheckpointSaved, RunStopped, Validated
 from xturing.train.module import SupervisedModule
 from xturing.train.objectives.base import Objective, Units
+from xturing.train.observed import Observed
 from xturing.train.recorder import Recorder
+from xturing.train.reporting.additions import Additions
 from xturing.train.schedule import Epochs, MicroBatch, RunPlan
 from xturing.train.state import (
     Progress,
@@ -32,6 +34,7 @@ from xturing.train.state import (
     restore_randomness,
 )
 from xturing.train.stopping import StopRequest
+from xturing.train.trackers import log
 
 Loggers = bool | Logger | Iterable[Logger] | None
 
@@ -53,6 +56,9 @@ class Run:
     stop: StopRequest
     resumed: Snapshot | None
     """What the run goes on from; None: it starts."""
+    observed: Observed
+    additions: Additions
+    """What is said in the report beside what the run itself does."""
 
     @property
     def before(self) -> Progress:
@@ -71,7 +77,7 @@ class Fact:
     """Losses that were summed up."""
 
 
-def carry_out(run: Run, logger: Loggers) -> Fact:
+def carry_out(run: Run, loggers: Sequence[Logger]) -> Fact:
     """Take the run's steps, between a first and a last validation.
 
     Raises:
@@ -83,10 +89,16 @@ def carry_out(run: Run, logger: Loggers) -> Fact:
     with own_randomness(run.config.seed), _quiet_lightning():
         torch_model = run.model.engine.model
         module = SupervisedModule(
-            torch_model, run.config, run.plan, run.objective, first_step=before.step
+            torch_model,
+            run.config,
+            run.plan,
+            run.objective,
+            first_step=before.step,
+            first_epoch=before.epoch,
+            history=run.observed.history,
         )
         module.planned, module.in_loss = before.planned, before.in_loss
-        watcher = Watcher(run)
+        watcher = Watcher(run, loggers)
         trainer = lightning.Trainer(
             accelerator=_ACCELERATORS[run.model.engine.device.name],
             devices=1,
@@ -94,7 +106,7 @@ def carry_out(run: Run, logger: Loggers) -> Fact:
             max_steps=run.plan.steps - before.step,
             max_epochs=run.plan.epochs - before.epoch,
             accumulate_grad_batches=run.config.gradient_accumulation_steps,
-            logger=_listed(logger),
+            logger=list(loggers) or False,
             log_every_n_steps=1,
             callbacks=[watcher],
             default_root_dir=run.folder,
@@ -114,7 +126,6 @@ def carry_out(run: Run, logger: Loggers) -> Fact:
                     _fit(trainer, module, RemainingEpochs(run.epochs, before))
             if run.stop.signal is not None and module.steps_taken < run.plan.steps:
                 _end_early(run, module.steps_taken)
-            watcher.validate(module.steps_taken)
         finally:
             torch_model.eval()
     return Fact(module.steps_taken, module.planned, module.in_loss)
@@ -158,8 +169,9 @@ class RemainingEpochs:
 class Watcher(lightning.Callback):
     """Validates, saves and stops at the steps that the settings name."""
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, loggers: Sequence[Logger]) -> None:
         self._run = run
+        self._loggers = loggers
         self._epoch_step = run.before.epoch_step
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: Any) -> None:
@@ -194,13 +206,7 @@ class Watcher(lightning.Callback):
         self._epoch_step += 1
         self._run.recorder.add(ended)
         if ended.step % config.logging_steps == 0:
-            metrics = {"loss": ended.loss, "learning_rate": ended.learning_rate}
-            compared = asdict(ended.comparison) if ended.comparison else {}
-            metrics |= {
-                name: each for name, each in compared.items() if each is not None
-            }
-            for logger in trainer.loggers:
-                logger.log_metrics(metrics, step=ended.step)
+            log(self._loggers, ended)
         if ended.step == self._run.plan.steps:
             return
         if ended.step % config.eval_steps == 0:
@@ -210,6 +216,12 @@ class Watcher(lightning.Callback):
         if ended.step % config.save_steps == 0 or is_asked_to_stop:
             self._save(trainer, pl_module)
         trainer.should_stop = trainer.should_stop or is_asked_to_stop
+
+    def on_train_end(self, trainer: lightning.Trainer, pl_module: Any) -> None:
+        """Score the held-out rows once more, before the loggers are closed."""
+        step = pl_module.steps_taken
+        if self._run.stop.signal is None or step == self._run.plan.steps:
+            self.validate(step)
 
     def validate(self, step: int) -> None:
         """Score the held-out rows, if there are any."""
@@ -223,14 +235,15 @@ class Watcher(lightning.Callback):
             batch_size=self._run.config.batch_size,
         )
         loss, tally = HeldOutLoss(found.nats, found.weight), found.tally
-        self._run.recorder.add(
-            Validated(
-                step=step,
-                loss=loss.mean,
-                perplexity=None if tally else loss.perplexity,
-                comparison=tally.comparison() if tally else None,
-            )
+        validated = Validated(
+            step=step,
+            loss=loss.mean,
+            perplexity=None if tally else loss.perplexity,
+            comparison=tally.comparison() if tally else None,
         )
+        self._run.observed.score(found.rows)
+        self._run.recorder.add(validated)
+        log(self._loggers, validated)
 
     def _is_stuck(self, step: int) -> bool:
         """Tell whether, seen after a step, the loss has not fallen for too long."""
@@ -255,10 +268,16 @@ class Watcher(lightning.Callback):
         )
         snapshot = Snapshot(
             progress=progress,
-            tensors=model_tensors(run.model.engine.model) | tensors | randomness(),
+            tensors=(
+                model_tensors(run.model.engine.model)
+                | tensors
+                | randomness()
+                | run.observed.tensors()
+            ),
             optimizer=others,
             identity=run.identity,
             metrics=run.recorder.text,
+            answers=run.observed.answers,
         )
         limit = run.config.save_total_limit
         path = save_checkpoint(run.model, run.folder, snapshot, limit)
@@ -268,6 +287,7 @@ class Watcher(lightning.Callback):
 def _take_up(run: Run, snapshot: Snapshot) -> None:
     progress = snapshot.progress
     restore_model(run.model.engine.model, snapshot.tensors)
+    run.observed.restore(snapshot.tensors, snapshot.answers)
     path = run.folder / f"{PREFIX}{progress.step}"
     run.recorder.go_on(
         snapshot.metrics,
@@ -295,9 +315,10 @@ def _precision(model: BaseModel) -> Any:
     return "bf16-mixed" if half else "32-true"
 
 
-def _listed(logger: Loggers) -> Any:
+def listed(logger: Loggers) -> list[Logger]:
+    """Return the loggers that a user gave."""
     if logger is None or isinstance(logger, bool):
-        return False
+        return []
     return [logger] if isinstance(logger, Logger) else list(logger)
 
 

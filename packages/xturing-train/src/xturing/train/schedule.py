@@ -25,6 +25,8 @@ class MicroBatch:
     """What every part of the step is weighted by: learnt tokens, pairs, judgements."""
     step_units: tuple[Any, ...]
     """All that is learnt from in the step."""
+    units: tuple[Any, ...]
+    """Those of them in this part, in the order of the batch."""
 
 
 @dataclass(frozen=True)
@@ -110,4 +112,5 @@ class Epochs:
                     step_planned=sum(planned),
                     step_weight=self._objective.weight(units),
                     step_units=units,
+                    units=tuple(part),
                 )
