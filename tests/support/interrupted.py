@@ -45,6 +45,8 @@ class Outcome:
     losses: tuple[float, ...]
     weights: bytes
     metrics: tuple[dict[str, Any], ...]
+    verdict: dict[str, Any]
+    row_losses: bytes
 
 
 def run(base: Path, folder: Path, *, full: bool = False, **changes: Any) -> BaseModel:
@@ -86,6 +88,8 @@ def outcome(folder: Path) -> Outcome:
             {name: line[name] for name in line if name not in VARYING}
             for line in metrics
         ),
+        verdict=report["verdict"],
+        row_losses=(folder / "row_losses.jsonl").read_bytes(),
     )
 
 

@@ -134,7 +134,7 @@ def test_a_resumed_run_goes_on_in_its_trackers(tiny_folder, tmp_path, monkeypatc
     folder = tmp_path / "run"
     with mlflow_server() as taken:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", taken.address)
-        kill_after(run(tiny_folder, folder, trackers=names), 6)
+        kill_after(run(tiny_folder, folder, trackers=names, save_steps=6), 6)
         model = run(tiny_folder, folder, trackers=names)
         report = model.finetune(tiny.ROWS, resume=True)
     told = [each for each in taken.metrics if each["key"] == "loss"]
@@ -150,7 +150,7 @@ def test_a_resumed_run_goes_on_in_its_trackers(tiny_folder, tmp_path, monkeypatc
 
 
 def test_a_tracker_may_change_when_a_run_is_resumed(tiny_folder, tmp_path):
-    kill_after(run(tiny_folder, tmp_path / "run"), 14)
+    kill_after(run(tiny_folder, tmp_path / "run", save_steps=14), 14)
     model = run(tiny_folder, tmp_path / "run", trackers=("tensorboard",))
     assert model.finetune(tiny.ROWS, resume=True).steps == STEPS
 

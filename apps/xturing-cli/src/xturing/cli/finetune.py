@@ -172,7 +172,7 @@ def show_outcome(report: "FinetuneReport", estimated: int | None = None) -> None
         verdict = "lower" if change < 0 else "NOT lower: the model did not get better"
         render.say(
             f"Held-out loss   {report.loss_before:.4f} -> {report.loss_after:.4f} nats "
-            f"a {'token' if report.objective == 'sft' else 'row'} ({verdict})"
+            f"a {report.measure} ({verdict})"
         )
     before, after = report.comparison_before, report.comparison_after
     if before is not None and after is not None:

@@ -23,7 +23,7 @@ from xturing.train.report import (
     ledgers,
     summarise,
 )
-from xturing.train.reporting.additions import Additions
+from xturing.train.reporting.additions import Additions, Choice
 from xturing.train.reporting.card import origin
 from xturing.train.reporting.looking import Look
 from xturing.train.reporting.papers import write_papers
@@ -79,6 +79,9 @@ def finetune(
     folder, resumed = _begin(config, resume)
     rows, rows_held_out = _opened_parts(config, dataset, eval_dataset)
     name = choose(config, rows)
+    if config.objective == "auto":
+        reason = f"the rows are of the kind {rows.kind}"
+        additions.choices.append(Choice(name="objective", value=name, reason=reason))
     objective = METHODS[name].make(config, model.engine.pad_id)
     training, held_out = _encoded(model, config, objective, rows, rows_held_out, name)
     plan = plan_run(len(training.units), config)

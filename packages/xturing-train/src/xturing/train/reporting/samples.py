@@ -16,7 +16,7 @@ from xturing.models.base import BaseModel
 from xturing.models.generation import Answer, generate
 from xturing.models.settings import GenerationConfig
 
-LONGEST_ANSWER = 128
+LONGEST_ANSWER = 96
 """Most tokens that are generated for a sample."""
 SPARE = 16
 """Tokens that an answer may have beyond twice its reference's."""
