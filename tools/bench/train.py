@@ -1,10 +1,12 @@
-"""Fine-tune the same rows with TRL and with xturing, in turn, and print their ratio.
+"""Fine-tune the same rows with rivals and with xturing, in turn, and print the ratios.
 
-    uv run python tools/bench/train.py --data rows.json --peer peer_trl.py
+    uv run python tools/bench/train.py --rows 200
 
 Each round runs one after the other in processes of their own, so that a machine whose
-speed drifts is fair to both. Tokens are real ones: padding is not counted. Seconds are
-those of training alone; peak memory is the whole process's.
+speed drifts is fair to all. Tokens are real ones: padding is not counted. A rival's
+seconds are those of training alone; ours are those of all that comes after loading:
+encoding, compiling, training, saving. Memory is the peak of the whole process. What
+each has learnt is scored on rows that none has seen, by one and the same code.
 """
 
 import argparse
@@ -14,44 +16,134 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+from unittest.mock import patch
 
-ROOT = Path(__file__).parents[2]
-SHARED = ROOT.parent / "shared"
+SHARED = Path(__file__).parents[3] / "shared"
+RANK = 8
 TRL = ("--with", "trl==1.16.0", "--with", "peft", "--with", "torch==2.15.0")
-FIGURES = ("tokens_per_second", "peak_gb", "seconds", "tokens")
+LLAMA_FACTORY = (
+    *("--with", "llamafactory==0.9.5", "--with", "torch==2.11.0"),
+    *("--with", "torchvision==0.26.0", "--with", "torchaudio==2.11.0"),
+)
+RIVALS = {
+    "trl": (TRL, "peer_trl.py", ()),
+    "trl packing": (TRL, "peer_trl.py", ("--packing",)),
+    "llama-factory": (LLAMA_FACTORY, "peer_llamafactory.py", ()),
+}
+Figures = dict[str, Any]
 
 
-def ours(arguments: argparse.Namespace) -> dict[str, object]:
-    """Fine-tune in this process, set up as the peer's script is."""
-    from xturing.data import open_dataset
+def ours(arguments: argparse.Namespace) -> Figures:
+    """Fine-tune in this process, set up as the rivals' scripts are."""
+    from xturing.core.events import listening
     from xturing.models import BaseModel
+    from xturing.train import BlocksCompiled
+    from xturing.train.throughput import run_flops
 
     model = BaseModel.create("smollm2_lora")
     config = model.finetuning_config()
     config.learning_rate = 2e-4
     config.batch_size = arguments.batch_size
-    config.gradient_accumulation_steps = 1
-    config.max_length = arguments.max_length
-    config.lora_rank, config.lora_alpha, config.lora_dropout = 8, 16, 0.0
+    config.max_length, config.length_policy = arguments.max_length, "truncate"
+    config.lora_rank, config.lora_alpha, config.lora_dropout = RANK, 16, 0.0
     config.validation_split = 0
-    rows = open_dataset(arguments.data, limit=arguments.rows)
-    with tempfile.TemporaryDirectory() as folder:
-        config.output_dir = f"{folder}/out"
-        report = model.finetune(rows)
+    config.output_dir = str(arguments.adapter)
+    compiling: list[float] = []
+
+    def note(event: object) -> None:
+        if isinstance(event, BlocksCompiled):
+            compiling.append(event.seconds)
+
+    rates = [multiplication_rate()]
+    with listening(note), timed_work() as work:
+        started = time.perf_counter()
+        report = model.finetune(arguments.data)
+        seconds = time.perf_counter() - started
+    rates.append(multiplication_rate())
+    tokens = report.run_ledger.tokens
+    trained = seconds - sum(compiling)
+    flops = run_flops(model.engine.model, tokens)
     return {
-        "peer": "xturing",
-        "rows": arguments.rows,
-        "batch_size": arguments.batch_size,
-        "tokens": report.run_ledger.tokens,
-        "seconds": round(report.seconds, 2),
-        "tokens_per_second": round(report.tokens_per_second, 1),
+        "tokens": tokens,
+        "seconds": round(seconds, 2),
+        "tokens_per_second": round(tokens / trained, 1),
+        "with_compiling": round(tokens / seconds, 1),
         "peak_gb": round((report.peak_memory_bytes or 0) / 1e9, 2),
-        "losses": [round(loss, 4) for loss in report.losses],
+        "flops_share": round(flops / trained / statistics.mean(rates), 3),
+        "outside_share": round(1 - sum(work) / trained, 3),
     }
 
 
-def in_a_process(command: list[str]) -> dict[str, object]:
+def multiplication_rate() -> float:
+    """Return the floating-point operations per second of a product of matrices."""
+    import torch
+
+    size, times = 2048, 12
+    left, right = torch.randn(size, size), torch.randn(size, size)
+    torch.mm(left, right)
+    started = time.perf_counter()
+    for _ in range(times):
+        torch.mm(left, right)
+    return times * 2 * size**3 / (time.perf_counter() - started)
+
+
+@contextmanager
+def timed_work() -> Iterator[list[float]]:
+    """Note the seconds that go forward, backward and into the optimizer."""
+    import torch
+    from lightning.pytorch.strategies import Strategy
+
+    from xturing.train.module import SupervisedModule
+
+    spent: list[float] = []
+
+    def timed(real: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*given: Any, **named: Any) -> Any:
+            started = time.perf_counter()
+            try:
+                return real(*given, **named)
+            finally:
+                spent.append(time.perf_counter() - started)
+
+        return call
+
+    with (
+        patch.object(
+            SupervisedModule, "training_step", timed(SupervisedModule.training_step)
+        ),
+        patch.object(Strategy, "backward", timed(Strategy.backward)),
+        patch.object(torch.optim.AdamW, "step", timed(torch.optim.AdamW.step)),
+    ):
+        yield spent
+
+
+def held_out_loss(adapter: Path | None, rows: Path, max_length: int) -> float:
+    """Return the mean loss of the rows' answers, in nats per token."""
+    from peft import PeftModel
+
+    from xturing.data import encode, open_dataset
+    from xturing.models import BaseModel
+    from xturing.train.evaluation import held_out_loss as score
+
+    model = BaseModel.create("smollm2")
+    network = model.engine.model
+    if adapter is not None:
+        network = PeftModel.from_pretrained(network, str(adapter))
+    examples = encode(
+        open_dataset(rows),
+        model.engine.tokenizer,
+        max_length=max_length,
+        length_policy="truncate",
+    ).examples
+    return score(network, examples, pad_id=model.engine.pad_id, batch_size=4).mean
+
+
+def in_a_process(command: list[str]) -> Figures:
     """Run a script and return the figures in its last line."""
     environment = os.environ | {"HF_HUB_OFFLINE": "1", "CUDA_VISIBLE_DEVICES": ""}
     done = subprocess.run(
@@ -62,50 +154,94 @@ def in_a_process(command: list[str]) -> dict[str, object]:
     return json.loads(done.stdout.strip().splitlines()[-1])
 
 
+def write_rows(source: Path, folder: Path, rows: int, held_out: int) -> None:
+    """Write what the rivals read, and the same conversations as they make of it."""
+    given = json.loads(source.read_text(encoding="utf-8"))
+
+    def conversation(row: dict[str, str]) -> Figures:
+        question = "\n".join(filter(None, (row["instruction"], row.get("input"))))
+        pairs = (("user", question), ("assistant", row["output"]))
+        return {"messages": [{"role": who, "content": text} for who, text in pairs]}
+
+    alpaca, rest = given[:rows], given[rows : rows + held_out]
+    for name, content in (
+        ("alpaca", alpaca),
+        ("messages", [conversation(row) for row in alpaca]),
+        ("held_out", [conversation(row) for row in rest]),
+    ):
+        text = json.dumps(content)
+        (folder / f"{name}.json").write_text(text, encoding="utf-8")
+
+
 def compare(arguments: argparse.Namespace) -> None:
-    """Run both in turn, and print every figure and the ratios of the medians."""
+    """Run all in turn, and print every figure and the ratios of the medians."""
     from xturing.models import families
     from xturing.models.hub import locate_family
 
-    folder = locate_family(families()["smollm2"]).folder
-    shared = [
-        *("--data", str(arguments.data), "--rows", str(arguments.rows)),
-        *("--batch-size", str(arguments.batch_size)),
-        *("--max-length", str(arguments.max_length)),
-    ]
-    commands = {
-        "trl": [
-            *("uv", "run", "--no-project", "--isolated", *TRL, "python"),
-            *(str(arguments.peer), "--model", str(folder), *shared),
-        ],
-        "xturing": [sys.executable, __file__, "--only-ours", *shared],
-    }
-    runs: dict[str, list[dict[str, object]]] = {name: [] for name in commands}
-    for _ in range(arguments.rounds):
-        for name, command in commands.items():
-            figures = in_a_process(command)
-            runs[name].append(figures)
-            shown = {key: figures[key] for key in FIGURES}
-            print(json.dumps({"who": name, **shown}), flush=True)
-    for figure, better in (("tokens_per_second", "more"), ("peak_gb", "less")):
-        medians = {
-            name: statistics.median(float(str(run[figure])) for run in found)
-            for name, found in runs.items()
-        }
-        ratio = medians["xturing"] / medians["trl"]
-        print(f"{figure}: xturing / trl = {ratio:.2f} ({better} is better)")
+    model = locate_family(families()["smollm2"]).folder
+    runs: dict[str, list[Figures]] = {name: [] for name in (*RIVALS, "xturing")}
+    with tempfile.TemporaryDirectory() as folder:
+        work = Path(folder)
+        write_rows(arguments.data, work, arguments.rows, arguments.held_out)
+        shape = [
+            *("--batch-size", str(arguments.batch_size)),
+            *("--max-length", str(arguments.max_length)),
+        ]
+        for number in range(arguments.rounds):
+            for name, done in runs.items():
+                adapter = work / f"{name}-{number}"
+                if name == "xturing":
+                    command = [sys.executable, __file__, "--only-ours"]
+                    command += ["--data", str(work / "messages.json")]
+                    command += ["--adapter", str(adapter), *shape]
+                else:
+                    packages, script, options = RIVALS[name]
+                    command = ["uv", "run", "--no-project", "--isolated", *packages]
+                    command += ["python", str(Path(__file__).with_name("peer.py"))]
+                    command += [str(arguments.peers / script), str(adapter)]
+                    command += ["--model", str(model), *shape, *options]
+                    command += ["--data", str(work / "alpaca.json")]
+                    command += ["--rows", str(arguments.rows)]
+                found = in_a_process(command)
+                scored = held_out_loss(
+                    adapter, work / "held_out.json", arguments.max_length
+                )
+                done.append(found | {"held_out_loss": scored})
+                print(json.dumps({"who": name, **done[-1]}), flush=True)
+        untrained = held_out_loss(None, work / "held_out.json", arguments.max_length)
+        print(json.dumps({"who": "untrained", "held_out_loss": untrained}))
+    tell_ratios(runs)
+
+
+def tell_ratios(runs: dict[str, list[Figures]]) -> None:
+    """Print what ours are of theirs, and the shares of ours."""
+
+    def median(name: str, figure: str) -> float:
+        return statistics.median(float(run[figure]) for run in runs[name])
+
+    for name in RIVALS:
+        theirs = median(name, "tokens_per_second")
+        for figure in ("tokens_per_second", "with_compiling"):
+            print(f"{figure}: {median('xturing', figure) / theirs:.2f} x {name}")
+        for figure in ("peak_gb", "held_out_loss"):
+            ratio = median("xturing", figure) / median(name, figure)
+            print(f"{figure}: {ratio:.4f} x {name}")
+    for figure in ("flops_share", "outside_share"):
+        print(f"{figure}: {median('xturing', figure):.3f}")
 
 
 def main() -> None:
     """Read the options and run."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, default=SHARED / "data/alpaca_en.json")
-    parser.add_argument("--peer", type=Path, default=SHARED / "bench/peer_trl.py")
-    parser.add_argument("--rows", type=int, default=48)
-    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--peers", type=Path, default=SHARED / "bench")
+    parser.add_argument("--rows", type=int, default=200)
+    parser.add_argument("--held-out", type=int, default=60)
+    parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--batch-size", type=int, default=8)
-    parser.add_argument("--max-length", type=int, default=1024)
+    parser.add_argument("--max-length", type=int, default=512)
     parser.add_argument("--only-ours", action="store_true")
+    parser.add_argument("--adapter", type=Path, help="where --only-ours saves")
     arguments = parser.parse_args()
     if arguments.only_ours:
         print(json.dumps(ours(arguments)))

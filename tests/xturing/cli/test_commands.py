@@ -68,6 +68,23 @@ def test_a_tuned_folder_can_be_tuned_on(xturing, data, fast, tmp_path):
     assert BaseModel.load(tmp_path / "two").config_name == "generic_lora"
 
 
+def test_preferences_show_margin_and_accuracy(xturing, fast, tmp_path):
+    pairs = [
+        {"prompt": f"say {n}", "chosen": f"it is {n}", "rejected": "no fox, no dog"}
+        for n in range(8)
+    ]
+    (tmp_path / "pairs.json").write_text(json.dumps(pairs))
+    options = ["--set", "validation_split=0.25", "--set", "learning_rate=0.01"]
+    done = xturing("finetune", *fast, *options, "-d", "pairs.json", "-o", "out")
+    assert done.code == 0
+    assert "learnt by DPO" in done.err
+    found = re.search(
+        r"Held-out margin (\S+) -> (\S+), told right (\d+)% -> (\d+)%", done.out
+    )
+    assert float(found[1]) == 0.0 < float(found[2])
+    assert found[3] == "50"
+
+
 MISTAKES = {
     "an unknown model": (
         ["-m", "smolm2_lora"],

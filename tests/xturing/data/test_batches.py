@@ -88,3 +88,30 @@ def test_a_ledger_that_does_not_add_up_cannot_be_made():
 def test_padding_is_booked_on_top_and_only_once():
     ledger = Ledger(rows=1, tokens=9, answer=3, prompt=6).padded(5).padded(2)
     assert (ledger.tokens, ledger.padding) == (11, 2)
+
+
+@given(st.lists(st.integers(1, 60), min_size=1, max_size=40), st.integers(1, 100))
+def test_no_micro_batch_has_more_tokens_than_allowed_unless_one_row_has(
+    lengths, tokens
+):
+    plan = plan_epoch(lengths, batch_size=8, seed=0, micro_batch_tokens=tokens)
+    parts = [part for step in plan for part in step.micro_batches]
+    assert sorted(row for part in parts for row in part) == list(range(len(lengths)))
+    for part in parts:
+        padded = len(part) * max(lengths[row] for row in part)
+        assert padded <= tokens or len(part) == 1
+
+
+def test_a_row_is_not_left_alone_where_another_can_join_it():
+    (step,) = plan_epoch([10] * 7, batch_size=7, seed=0, micro_batch_tokens=30)
+    assert [len(part) for part in step.micro_batches] == [3, 2, 2]
+
+
+def test_the_rows_of_a_step_are_the_same_however_they_are_divided():
+    lengths = list(range(5, 55))
+
+    def steps(tokens):
+        plan = plan_epoch(lengths, batch_size=8, seed=0, micro_batch_tokens=tokens)
+        return [{row for part in each.micro_batches for row in part} for each in plan]
+
+    assert steps(None) == steps(30) == steps(1000)

@@ -71,22 +71,26 @@ def test_full_fine_tuning_changes_every_weight(tiny_full_model, rows):
     assert not any(torch.equal(after[name], before[name]) for name in before)
 
 
-@pytest.mark.parametrize(("batch_size", "accumulation"), [(8, 1), (4, 2), (1, 8)])
+@pytest.mark.parametrize(
+    ("batch_size", "accumulation", "tokens"),
+    [(8, 1, None), (4, 2, None), (1, 8, None), (1, 8, "auto"), (8, 1, 60)],
+)
 def test_accumulation_changes_memory_and_not_learning__predecessor_fault_10(
-    tiny_folder, tmp_path, rows, batch_size, accumulation
+    tiny_folder, tmp_path, rows, batch_size, accumulation, tokens
 ):
-    def losses(batch_size, accumulation):
+    def losses(batch_size, accumulation, tokens=None):
         model = GenericLoraModel(tiny_folder)
         config = model.finetuning_config()
         config.batch_size = batch_size
         config.gradient_accumulation_steps = accumulation
+        config.micro_batch_tokens = tokens
         config.lora_dropout = 0.0
         config.learning_rate = 1e-2
         config.num_train_epochs = 3
         config.output_dir = str(tmp_path / f"{batch_size}x{accumulation}")
         return model.finetune(rows).losses
 
-    assert losses(batch_size, accumulation) == pytest.approx(
+    assert losses(batch_size, accumulation, tokens) == pytest.approx(
         losses(2, 4) if accumulation == 1 else losses(8, 1), abs=1e-4
     )
 

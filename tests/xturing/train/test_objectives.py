@@ -3,14 +3,17 @@
 import math
 
 import pytest
+import tiny
 import torch
 from preferences import OPEN, PAIRS, ROWS
+from transformers import AutoModelForCausalLM
 
 from xturing.core.errors import DataError, SettingsError
 from xturing.core.events import Notice, listening
 from xturing.models import GenericLoraModel
 from xturing.models.loss import trainable
 from xturing.models.settings import FinetuningConfig
+from xturing.train.dropout import without_dropout
 from xturing.train.neftune import noisy_embeddings
 from xturing.train.objectives.choosing import METHODS
 from xturing.train.objectives.dpo import dpo_losses
@@ -62,6 +65,51 @@ def test_kto_is_the_paper_s_formula_and_trl_s():
         undesirable_weight=4.0,
     )
     assert found.tolist() == pytest.approx([0.5, 1.0], abs=1e-12)
+
+
+# Log-probabilities of eight answers, under the policy and under the reference.
+POLICY = double(-1.25, -7.5, -22.0, -3.125, -2.5, -7.25, -30.5, -0.75)
+REFERENCE = double(-2.0, -7.75, -19.5, -3.0, -2.25, -8.0, -26.0, -1.5)
+# Log-probabilities per token of four pairs.
+MEANS = double(-0.5, -1.5, -0.001, -6.0), double(-2.0, -1.0, -4.5, -0.25)
+# Four prompts with answers that are not theirs: a divergence of 0.3125.
+DIVERGENCE = (double(-10, -12, -9, -11) - double(-11, -12.5, -9.25, -10.5)).mean()
+
+
+def log_ratios():
+    return (POLICY - REFERENCE).chunk(2)
+
+
+# What the code of TRL 1.16.0 returned for these numbers in float32 (torch 2.15):
+# DPOTrainer._compute_loss, ORPOTrainer.odds_ratio_loss taken from the mean loss of the
+# chosen answer, KTOTrainer._compute_loss before its mean; the model was a stand-in that
+# returned the log-probabilities.
+GOLDEN = {
+    "dpo": (
+        lambda: dpo_losses(*log_ratios(), beta=0.1),
+        [0.6443966627120972, 0.7184596657752991, 0.5981388688087463, 0.737853884696960],
+    ),
+    "orpo": (
+        lambda: orpo_losses(*MEANS, orpo_lambda=0.1),
+        [0.509670615196228, 1.6107327938079834, 0.00100112403742969, 6.725691795349121],
+    ),
+    "kto": (
+        lambda: kto_losses(
+            log_ratios()[0],
+            torch.tensor([True, False, True, False]),
+            float(DIVERGENCE),
+            beta=0.1,
+            desirable_weight=1.5,
+            undesirable_weight=0.75,
+        ),
+        [0.7335964441299438, 0.373828113079071, 0.8547790050506592, 0.366798222064972],
+    ),
+}
+
+
+@pytest.mark.parametrize(("ours", "theirs"), GOLDEN.values(), ids=GOLDEN)
+def test_losses_are_those_that_trl_returns(ours, theirs):
+    assert ours().tolist() == pytest.approx(theirs, rel=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -234,6 +282,79 @@ def test_a_pair_that_is_too_long_is_refused__peer_theme_3(tiny_folder):
     long = {"prompt": "say fox", "chosen": "fox", "rejected": "dog " * 200}
     with pytest.raises(DataError, match="1 of 17 rows have more than max_length=128"):
         prepared(tiny_folder, "dpo", rows=[*PAIRS, long])
+
+
+LONG_PROMPT = {
+    "prompt": "say " * 60,
+    "chosen": "the quick brown fox",
+    "rejected": "no fox and no dog, only a very lazy one",
+}
+
+
+def cut_pair(folder, rows, policy, max_length):
+    """Return a row's pair as it is, and as a policy leaves it, with the ledger."""
+    _, _, whole = prepared(folder, "dpo", rows=rows, max_length=999)
+    _, _, cut = prepared(
+        folder, "dpo", rows=rows, max_length=max_length, length_policy=policy
+    )
+    return whole.units[0], cut.units[0], cut.ledger
+
+
+def learnt(example):
+    return example.ids[example.first_learnt :].tolist()
+
+
+def test_keep_answer_cuts_a_pair_s_prompt_alike_and_no_answer(tiny_folder):
+    whole, cut, ledger = cut_pair(tiny_folder, [LONG_PROMPT], "keep-answer", 60)
+    assert len(cut) == 60
+    assert learnt(cut.chosen) == learnt(whole.chosen)
+    assert learnt(cut.rejected) == learnt(whole.rejected)
+    prompts = [each.ids[: each.first_learnt] for each in cut.examples]
+    assert prompts[0].tolist() == prompts[1].tolist()
+    assert ledger.truncated == 2 * (len(whole) - 60)
+    assert ledger.ends_lost == 0
+
+
+def test_truncate_cuts_the_end_of_both_answers_and_says_so(tiny_folder):
+    row = {"prompt": "say fox", "chosen": "fox " * 80, "rejected": "dog " * 90}
+    whole, cut, ledger = cut_pair(tiny_folder, [row], "truncate", 50)
+    for short, long in zip(cut.examples, whole.examples, strict=True):
+        assert short.ids.tolist() == long.ids[:50].tolist()
+    assert ledger.truncated_rows == ("the list, row 1",)
+    assert ledger.ends_lost
+
+
+def test_a_pair_whose_prompt_cannot_give_enough_is_left_out_as_a_whole(tiny_folder):
+    row = {"prompt": "say fox", "chosen": "fox", "rejected": "dog " * 90}
+    _, _, units = prepared(
+        tiny_folder,
+        "dpo",
+        rows=[row, *PAIRS],
+        max_length=100,
+        length_policy="keep-answer",
+    )
+    assert len(units.units) == len(PAIRS)
+    assert units.ledger.dropped_rows == ("the list, row 1",)
+
+
+def test_a_pair_is_not_split(tiny_folder):
+    with pytest.raises(DataError, match="cannot be split"):
+        cut_pair(tiny_folder, [LONG_PROMPT], "split", 60)
+
+
+def test_without_dropout_no_layer_and_no_function_drops_anything():
+    # OPT hands its share to functions; a LoRA layer has a dropout layer.
+    config = tiny.opt_config()
+    config.dropout = config.attention_dropout = 0.5
+    network = AutoModelForCausalLM.from_config(config).train()
+    network.append = torch.nn.Dropout(0.5)
+    ids = torch.arange(5, 25)[None]
+    noisy = [network(input_ids=ids).logits for _ in range(2)]
+    with without_dropout(network):
+        calm = [network.append(network(input_ids=ids).logits) for _ in range(2)]
+    assert not torch.equal(*noisy)
+    assert torch.equal(*calm)
+    assert (network.append.p, network.model.decoder.layers[0].dropout) == (0.5, 0.5)
 
 
 def test_mismatched_answers_follow_prompts_that_are_not_theirs(tiny_folder):

@@ -305,7 +305,7 @@ def test_what_was_observed_is_the_same_after_a_checkpoint():
     one.score(RowLosses(np.array([1.0, 2.0]), np.array([3, 4])))
     one.score(RowLosses(np.array([0.5, 1.0]), np.array([3, 4])))
     one.answers = (Answer(text="a", tokens=1, stopped=True),)
-    other.restore(one.tensors(), one.answers)
+    other.restore(one.tensors(one.history), one.answers)
     assert other.history.means().tobytes() == one.history.means().tobytes()
     assert other.base.nats.tolist() == [1.0, 2.0]
     assert other.base.counts.tolist() == [3, 4]

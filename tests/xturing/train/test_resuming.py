@@ -17,7 +17,7 @@ from interrupted import STEPS, copied, kill_after, outcome, run
 
 from xturing.core.errors import LedgerError, OutputError, SettingsError, TrainingError
 from xturing.core.events import listening
-from xturing.models import BaseModel
+from xturing.models import BaseModel, FinetuningConfig
 from xturing.train import (
     CheckpointSaved,
     CheckpointSkipped,
@@ -27,6 +27,7 @@ from xturing.train import (
     scoring,
 )
 from xturing.train.checkpoints import checkpoints, fault
+from xturing.train.resuming import IDLE_SETTINGS
 
 KILLED_AT = 7
 
@@ -242,6 +243,17 @@ def test_a_damaged_checkpoint_is_passed_over_with_a_reason__peer_theme_8(
     assert outcome(folder) == whole
 
 
+def test_a_checkpoint_that_was_deleted_is_not_missed__peer_theme_8(
+    tiny_folder, folder, whole
+):
+    shutil.rmtree(folder / f"checkpoint-{KILLED_AT}")
+    resumed, resumes = heard(RunResumed)
+    with listening(resumes):
+        run(tiny_folder, folder).finetune(tiny.ROWS, resume=True)
+    assert [event.step for event in resumed] == [KILLED_AT - 1]
+    assert outcome(folder) == whole
+
+
 def test_without_any_whole_checkpoint_the_run_starts_and_says_so(
     tiny_folder, folder, whole
 ):
@@ -326,9 +338,25 @@ def test_another_base_model_is_refused(tiny_folder, tiny_gpt2_folder, folder, tm
 
 
 def test_settings_that_decide_nothing_may_change(tiny_folder, folder, whole):
-    changes = {"save_steps": 4, "save_total_limit": 1, "logging_steps": 5}
+    changes = {
+        "save_steps": 4,
+        "save_total_limit": 1,
+        "logging_steps": 5,
+        "encoding_workers": 2,
+        "encoding_cache": str(folder.with_name("cache")),
+        "gradient_checkpointing": True,
+    }
     run(tiny_folder, folder, **changes).finetune(tiny.ROWS, resume=True)
     assert outcome(folder).weights == whole.weights
+    assert outcome(folder).losses == whole.losses
+
+
+def test_settings_about_places_and_papers_are_known_to_decide_nothing():
+    words = ("cache", "checkpointing", "dir", "log", "report", "save", "worker")
+    fields = FinetuningConfig.model_fields
+    papers = {name for name in fields if any(word in name for word in words)}
+    assert papers == IDLE_SETTINGS & papers
+    assert IDLE_SETTINGS <= fields.keys()
 
 
 def test_a_run_that_has_ended_is_not_resumed(tiny_folder, folder):
@@ -503,3 +531,27 @@ def test_killed_at_twenty_random_moments_a_run_ends_in_the_same_bits__peer_theme
     assert ended
     whole = outcome(tmp_path / "whole")
     assert all(other == whole for other in ended)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the runs are forks")
+def test_the_real_model_killed_twice_ends_in_the_same_bits__peer_theme_8(
+    smollm2, tmp_path
+):
+    program = Path(tiny.__file__).with_name("dying.py")
+    done = subprocess.run(
+        [
+            sys.executable,
+            str(program),
+            str(smollm2.base_folder),
+            str(tmp_path),
+            "2",
+            "3",
+        ],
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert outcome(tmp_path / "killed") == outcome(tmp_path / "whole")

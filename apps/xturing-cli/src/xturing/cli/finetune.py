@@ -1,5 +1,6 @@
 """`xturing finetune`: rows in, a tuned model out."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,7 +21,7 @@ from xturing.cli.model_options import (
     open_chosen,
 )
 from xturing.core.errors import OutputError
-from xturing.core.events import Event, listening
+from xturing.core.events import Event, Notice, listening
 from xturing.core.files import refuse_used
 from xturing.core.settings import Layer, parse_setting, read_yaml
 
@@ -42,6 +43,12 @@ LEDGER_PARTS = (
 )
 """What is shown of a ledger, and its fields."""
 PLACES_SHOWN = 5
+OPTIONS = {
+    "output_dir": "option -o",
+    "devices": "option --devices",
+    "strategy": "option --strategy",
+}
+"""Settings with options of their own."""
 
 
 def finetune(
@@ -73,6 +80,13 @@ def finetune(
     split: SplitOption = None,
     shape: ShapeOption = None,
     columns: MapOption = None,
+    devices: Annotated[
+        str | None, typer.Option("--devices", help="Processes, or GPUs: 2, or auto.")
+    ] = None,
+    strategy: Annotated[
+        str | None,
+        typer.Option("--strategy", help="ddp, fsdp or deepspeed_stage_1, 2 or 3."),
+    ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with an interrupted run.")
     ] = False,
@@ -85,8 +99,9 @@ def finetune(
     """
     from xturing.data import open_dataset
 
-    layers = _layers(config, settings or [], output)
-    _check(model, layers)
+    chosen = {"output_dir": output, "devices": devices, "strategy": strategy}
+    layers = setting_layers(config, settings or [], chosen)
+    check_settings(model, layers)
     if output is not None and not resume:
         _refuse_taken(output)
     options = reading(source, split, shape, columns)
@@ -217,8 +232,9 @@ def _memory_estimate(
 
 
 def _said(event: Event) -> str | None:
-    """Return what to tell of a checkpoint, or of a run that stops or goes on."""
+    """Return what to tell of what happened, if anything."""
     from xturing.train import (
+        BlocksCompiled,
         CheckpointSaved,
         CheckpointSkipped,
         RunResumed,
@@ -226,6 +242,10 @@ def _said(event: Event) -> str | None:
     )
 
     match event:
+        case Notice():
+            return event.text
+        case BlocksCompiled():
+            return f"Compiled the model's blocks in {event.seconds:.0f} s"
         case CheckpointSaved():
             return f"Saved a checkpoint: {event.path}"
         case CheckpointSkipped():
@@ -267,17 +287,20 @@ def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.3f}"
 
 
-def _layers(
-    config: Path | None, settings: list[str], output: Path | None
+def setting_layers(
+    config: Path | None, settings: list[str], options: Mapping[str, object]
 ) -> list[Layer]:
+    """Return the layers of settings that the options make, the strongest last."""
     layers = [read_yaml(config)] if config is not None else []
     layers += [parse_setting(text, option="--set") for text in settings]
-    if output is not None:
-        layers.append(Layer(source="option -o", values={"output_dir": str(output)}))
+    for name, value in options.items():
+        if value is not None:
+            source = OPTIONS[name]
+            layers.append(Layer(source=source, values={name: str(value)}))
     return layers
 
 
-def _check(model: str, layers: list[Layer]) -> None:
+def check_settings(model: str, layers: list[Layer]) -> None:
     """Refuse wrong names and settings before anything slow begins."""
     from xturing.models import FinetuningConfig, Variant
 

@@ -22,6 +22,7 @@ from xturing.cli import (
     quantize,
     quickstart,
     render,
+    verify,
 )
 from xturing.core.errors import XTuringError
 
@@ -34,6 +35,7 @@ app = typer.Typer(
 )
 app.command("quickstart")(quickstart.quickstart)
 app.command("finetune")(finetune.finetune)
+app.command("verify")(verify.verify)
 app.command("chat")(chat.chat)
 app.command("generate")(generate.generate)
 app.command("quantize")(quantize.quantize)
@@ -78,6 +80,7 @@ def options(
 def run() -> None:
     """Run the command, and show an error as one sentence."""
     render.quiet_libraries()
+    render.quiet_helpers()
     try:
         app()
     except KeyboardInterrupt:

@@ -37,6 +37,15 @@ def quiet_libraries() -> None:
     logging.basicConfig(level=logging.ERROR)
     for name in ("transformers", "bitsandbytes", "lightning.pytorch"):
         logging.getLogger(name).setLevel(logging.ERROR)
+    # It sets its own level when it is imported, and writes among a command's answers.
+    logging.getLogger("DeepSpeed").addFilter(lambda said: said.levelno >= logging.ERROR)
+
+
+def quiet_helpers() -> None:
+    """Leave the terminal to the first of several processes."""
+    for name in ("RANK", "SLURM_PROCID"):
+        if os.environ.get(name, "0") != "0":
+            _console.quiet = _errors.quiet = True
 
 
 def say(text: str = "", style: str | None = None) -> None:

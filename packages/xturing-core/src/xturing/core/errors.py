@@ -6,7 +6,8 @@
     ├── MissingDependencyError  an optional library is missing (also an ImportError)
     ├── DataError               a file, row or field cannot be used
     ├── ModelError              a model's folder, weights or template cannot be used
-    │   └── QuantizationError   weights cannot be quantized, or quantized ones be used
+    │   ├── QuantizationError   weights cannot be quantized, or quantized ones be used
+    │   └── CompileError        a model cannot be compiled here
     ├── DownloadError           weights could not be fetched
     ├── OutputError             a folder to write to is in use, or the disk is full
     └── TrainingError           training cannot start or go on
@@ -47,6 +48,10 @@ class ModelError(XTuringError):
 
 class QuantizationError(ModelError):
     """Weights cannot be quantized so, or quantized ones cannot be used."""
+
+
+class CompileError(ModelError):
+    """A model's layers cannot be compiled; it works without."""
 
 
 class DownloadError(XTuringError):

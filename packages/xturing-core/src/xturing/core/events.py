@@ -37,6 +37,16 @@ def listening(listener: Listener) -> Iterator[None]:
         _listeners.reset(token)
 
 
+@contextmanager
+def unheard() -> Iterator[None]:
+    """Have nobody hear the events told inside the block."""
+    token = _listeners.set(())
+    try:
+        yield
+    finally:
+        _listeners.reset(token)
+
+
 def tell(event: Event) -> None:
     """Hand an event to everyone who listens."""
     for listener in _listeners.get():

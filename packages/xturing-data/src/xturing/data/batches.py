@@ -32,11 +32,13 @@ def plan_epoch(
     accumulation: int = 1,
     seed: int,
     epoch: int = 0,
+    micro_batch_tokens: int | None = None,
 ) -> list[Step]:
     """Return the steps of an epoch, each with `batch_size * accumulation` rows.
 
     Which rows share a step depends on that product alone, not on how it is split into
-    micro-batches. A last step may be smaller; it comes at the end.
+    micro-batches: of `batch_size` rows, or of as many as `micro_batch_tokens` allows,
+    padding counted. A last step may be smaller; it comes at the end.
     """
     step_size = batch_size * accumulation
     generator = random.Random(f"{seed}/{epoch}")
@@ -53,10 +55,33 @@ def plan_epoch(
     if whole < len(order):
         rest = sorted(order[whole:], key=lengths.__getitem__, reverse=True)
         steps.append(rest)
+    if micro_batch_tokens is not None:
+        return [Step(divided(step, lengths, micro_batch_tokens)) for step in steps]
     return [
         Step(tuple(tuple(s[i : i + batch_size]) for i in range(0, len(s), batch_size)))
         for s in steps
     ]
+
+
+def divided(
+    rows: Sequence[int], lengths: Sequence[int], tokens: int
+) -> tuple[tuple[int, ...], ...]:
+    """Return rows, the longest first, in parts of at most so many tokens with padding.
+
+    A row that is longer makes a part of its own. Otherwise none is left alone at the
+    end if another can join it: a batch of one row is the slowest.
+    """
+    parts: list[list[int]] = []
+    for row in rows:
+        if parts and lengths[parts[-1][0]] * (len(parts[-1]) + 1) <= tokens:
+            parts[-1].append(row)
+        else:
+            parts.append([row])
+    if len(parts) > 1 and len(parts[-1]) == 1 and len(parts[-2]) > 2:
+        other = parts[-2][-1]
+        if 2 * lengths[other] <= tokens:
+            parts[-1].insert(0, parts[-2].pop())
+    return tuple(map(tuple, parts))
 
 
 @dataclass(frozen=True, eq=False)

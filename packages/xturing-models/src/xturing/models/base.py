@@ -110,8 +110,14 @@ class BaseModel:
 
     def _restore(self, card: Card) -> None:
         tuning, writing = dict(card.finetuning_config), card.generation_config
-        # Where a run was written is no property of its model.
-        for place in ("output_dir", "encoding_cache"):
+        # Where a run was written, and took place, is no property of its model.
+        for place in (
+            "output_dir",
+            "encoding_cache",
+            "devices",
+            "num_nodes",
+            "strategy",
+        ):
             tuning.pop(place, None)
         if card.is_legacy:
             tuning = legacy.accepted(FinetuningConfig, tuning)

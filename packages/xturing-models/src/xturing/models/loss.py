@@ -7,12 +7,14 @@ vocabulary, so making them for prompts and padding would cost most of a batch's 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from xturing.core.labels import IGNORE
+from xturing.models.cross_entropy import head_losses
 
 
 def supervised_losses(
@@ -33,19 +35,86 @@ def supervised_losses(
     """
     targets = labels[:, 1:]
     learnt = targets != IGNORE
-    with _logits_where(model, functional.pad(learnt, (0, 1))):
-        logits = model(
-            input_ids=input_ids,
-            attention_mask=attention_mask,
-            position_ids=position_ids,
-            use_cache=False,
-        ).logits
+    positions = functional.pad(learnt, (0, 1))
+    inputs = {
+        "input_ids": input_ids,
+        "attention_mask": _needed(attention_mask),
+        "position_ids": position_ids,
+        "use_cache": False,
+    }
+    head = model.get_output_embeddings()
+    if _is_plain(head) and _is_last(head, model, input_ids):
+        with _left_out(head, positions):
+            hidden = model(**inputs).logits
+        return head_losses(
+            hidden, head.weight, head.bias, targets[learnt], label_smoothing
+        )
+    with _logits_where(head, positions):
+        logits = model(**inputs).logits
     return functional.cross_entropy(
         logits.float(),
         targets[learnt],
         reduction="none",
         label_smoothing=label_smoothing,
     )
+
+
+def _needed(attention_mask: Tensor) -> Tensor | None:
+    """Return the mask, unless it hides nothing that a causal model could see.
+
+    Padding on the right comes after all tokens that look anywhere. Without a mask,
+    attention takes its fastest way, and batches with and without padding go the same.
+    """
+    if attention_mask.ndim != 2:
+        return attention_mask
+    is_right = bool((attention_mask[:, 1:] <= attention_mask[:, :-1]).all())
+    return None if is_right else attention_mask
+
+
+def _is_plain(head: Any) -> bool:
+    """Tell whether a head does no more than multiply by weights that are all here."""
+    return (
+        type(head) is torch.nn.Linear
+        and "forward" not in vars(head)
+        # Shared out over processes, the weights are of another type, or empty.
+        and type(head.weight) is torch.nn.Parameter
+        and head.weight.shape == (head.out_features, head.in_features)
+    )
+
+
+_known: "WeakKeyDictionary[Any, bool]" = WeakKeyDictionary()
+"""Of heads, whether they are the last thing that their models do."""
+
+
+def _is_last(head: Any, model: Any, input_ids: Tensor) -> bool:
+    """Tell whether a model's logits are its head's, neither scaled nor capped."""
+    if head not in _known:
+        some = input_ids[:, :8]
+        everywhere = torch.ones_like(some, dtype=torch.bool)
+        device = input_ids.device
+        # Trying it must not change what dropout does afterwards.
+        with (
+            torch.random.fork_rng([device] if device.type == "cuda" else []),
+            _left_out(head, everywhere) as chosen,
+        ):
+            _known[head] = model(input_ids=some, use_cache=False).logits is chosen[0]
+    return _known[head]
+
+
+@contextmanager
+def _left_out(head: Any, positions: Tensor) -> Iterator[list[Tensor]]:
+    """Have the head return what it is given at the positions, and note it."""
+    chosen: list[Tensor] = []
+
+    def choose(hidden: Tensor) -> Tensor:
+        chosen.append(hidden[positions])
+        return chosen[0]
+
+    head.forward = choose
+    try:
+        yield chosen
+    finally:
+        del head.forward
 
 
 def isolating_mask(document_ids: Tensor, dtype: torch.dtype) -> Tensor:
@@ -63,8 +132,8 @@ def isolating_mask(document_ids: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 @contextmanager
-def _logits_where(model: Any, positions: Tensor) -> Iterator[None]:
-    """Have the model make logits of shape (chosen, vocab), at the chosen positions.
+def _logits_where(head: Any, positions: Tensor) -> Iterator[None]:
+    """Have the head make logits of shape (chosen, vocab), at the chosen positions.
 
     The head is handed those hidden states alone, so whatever a model does with its
     logits afterwards (scaling, soft caps) is done to them as well.
@@ -74,7 +143,7 @@ def _logits_where(model: Any, positions: Tensor) -> Iterator[None]:
         hidden, *others = given
         return hidden[positions], *others
 
-    hook = model.get_output_embeddings().register_forward_pre_hook(choose)
+    hook = head.register_forward_pre_hook(choose)
     try:
         yield
     finally:

@@ -35,7 +35,15 @@ class FinetuningConfig(Settings):
     """Micro-batches per optimizer step; every learnt token of a step weighs the
     same."""
     batch_size: Positive = 1
-    """Rows per micro-batch."""
+    """Rows per micro-batch, as far as `micro_batch_tokens` does not decide; times
+    `gradient_accumulation_steps`, the rows of an optimizer step."""
+    micro_batch_tokens: Positive | Literal["auto"] | None = "auto"
+    """Most tokens of a micro-batch, padding counted: the rows of an optimizer step are
+    divided by it, whatever `batch_size` is. It decides speed and memory, not what is
+    learnt. auto: 2048 on a CPU. None, and auto on a GPU: `batch_size` rows each."""
+    compile_blocks: bool | Literal["auto"] = "auto"
+    """Have the blocks compiled for training, in a run of one process. auto: on a
+    CPU, if the run is long enough for the minute that it takes."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     """Decoupled weight decay; norms and biases are left out."""
     warmup_steps: Annotated[int, Field(ge=0)] | None = None
@@ -75,10 +83,31 @@ class FinetuningConfig(Settings):
     """Largest L2 norm of the gradient; a longer one is scaled down. None: no limit."""
     save_total_limit: Positive = 4
     """Checkpoints that are kept; the oldest go first."""
+    gradient_checkpointing: bool | Literal["auto"] = "auto"
+    """Keep only what blocks read, and compute the rest again for the gradients: less
+    memory, a third more time, the same result. auto: not, unless memory demands it."""
     optimizer_name: Literal["adamw", "adam", "sgd", "adafactor", "cpu_adam"] = "adamw"
     """cpu_adam is DeepSpeed's and needs the deepspeed extra."""
     scheduler: Literal["linear", "cosine", "constant"] = "linear"
     """How the learning rate goes on after the warm-up: down to zero, or level."""
+    devices: Positive | Literal["auto"] = 1
+    """Processes on each machine; a GPU each, or together the processor's cores. auto:
+    one for each GPU, or as many as torchrun or SLURM has started."""
+    num_nodes: Positive = 1
+    """Machines."""
+    strategy: Literal[
+        "auto",
+        "ddp",
+        "fsdp",
+        "deepspeed_stage_1",
+        "deepspeed_stage_2",
+        "deepspeed_stage_3",
+        "deepspeed_stage_2_offload",
+        "deepspeed_stage_3_offload",
+    ] = "auto"
+    """What the processes hold: each a whole model (ddp, which auto is with several), or
+    parts of one (fsdp). DeepSpeed's stages divide the optimizer's memory, the gradients
+    too, and the weights too; with offload it lies in the processor's memory."""
     output_dir: str = "saved_model"
     """Folder of the tuned model, its checkpoints, metrics and ledger."""
     seed: Annotated[int, Field(ge=0)] = 0

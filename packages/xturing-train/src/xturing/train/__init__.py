@@ -7,6 +7,7 @@ from xturing.core.lazy import exports
 if TYPE_CHECKING:
     from xturing.train.evaluation import HeldOutLoss, held_out_loss, perplexity
     from xturing.train.events import (
+        BlocksCompiled,
         CheckpointSaved,
         CheckpointSkipped,
         RunResumed,
@@ -17,8 +18,13 @@ if TYPE_CHECKING:
     )
     from xturing.train.finetuning import finetune
     from xturing.train.report import FinetuneReport, RunLedger
+    from xturing.train.verification.report import Check, Checked, Verification
+    from xturing.train.verification.verifying import verify
 
 __all__ = [
+    "BlocksCompiled",
+    "Check",
+    "Checked",
     "CheckpointSaved",
     "CheckpointSkipped",
     "FinetuneReport",
@@ -29,13 +35,18 @@ __all__ = [
     "StepEnded",
     "TrainingStarted",
     "Validated",
+    "Verification",
     "finetune",
     "held_out_loss",
     "perplexity",
+    "verify",
 ]
 
 __getattr__ = exports(
     __name__,
+    BlocksCompiled="events",
+    Check="verification.report",
+    Checked="verification.report",
     CheckpointSaved="events",
     CheckpointSkipped="events",
     FinetuneReport="report",
@@ -46,7 +57,9 @@ __getattr__ = exports(
     StepEnded="events",
     TrainingStarted="events",
     Validated="events",
+    Verification="verification.report",
     finetune="finetuning",
     held_out_loss="evaluation",
     perplexity="evaluation",
+    verify="verification.verifying",
 )

@@ -65,6 +65,13 @@ class CheckpointSaved(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class BlocksCompiled(Event):
+    """The model's blocks are compiled; training begins."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class CheckpointSkipped(Event):
     """A checkpoint cannot be gone on from, so an older one is looked for."""
 

@@ -1,7 +1,13 @@
 """A fine-tuning run: rows to examples, examples to steps, steps to a saved model."""
 
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from lightning.pytorch.loggers import Logger
 
 from xturing.core.errors import OutputError, SettingsError
 from xturing.core.events import tell
@@ -33,12 +39,24 @@ from xturing.train.resuming import (
     naming_last_checkpoint,
     refuse_other,
     refuse_taken,
+    refuse_unlike,
     resume_place,
 )
 from xturing.train.row_losses import write_row_losses
-from xturing.train.runner import Loggers, Run, carry_out, listed, own_randomness
+from xturing.train.runner import (
+    Loggers,
+    Run,
+    carry_out,
+    listed,
+    own_randomness,
+    whole_history,
+)
 from xturing.train.schedule import Epochs, plan_run
 from xturing.train.stopping import StopRequest
+from xturing.train.strategies.choosing import layout, working_together
+from xturing.train.strategies.place import Place
+from xturing.train.strategies.processes import Processes
+from xturing.train.throughput import micro_batch_tokens
 from xturing.train.trackers import require_trackers, tracking
 
 
@@ -73,29 +91,81 @@ def finetune(
         KeyboardInterrupt: Ctrl-C stopped the run.
         SystemExit: SIGTERM stopped the run.
     """
-    config = model.finetuning_config().model_copy(deep=True)
-    require_trackers(config)
+    copied = model.finetuning_config().model_copy(deep=True)
+    require_trackers(copied)
+    with (
+        working_together(copied, model) as (config, processes),
+        _started(config, processes, resume) as start,
+    ):
+        parts = _opened_parts(config, dataset, eval_dataset)
+        return _finetune(model, config, parts, logger, start)
+
+
+@dataclass(frozen=True)
+class _Start:
+    """Where a run begins."""
+
+    processes: Processes
+    folder: Path
+    """The run's."""
+    own_folder: Path
+    """What this process writes to: in all but the first, it is thrown away."""
+    resumed: Snapshot | None
+
+
+@contextmanager
+def _started(
+    config: FinetuningConfig, processes: Processes, resume: bool | str | Path
+) -> Iterator[_Start]:
+    folder, resumed = processes.from_first(lambda: _begin(config, resume))
+    if resume is not False:
+        config.output_dir = str(folder)
+    if processes.is_first:
+        yield _Start(processes, folder, folder, resumed)
+        return
+    with TemporaryDirectory() as own:
+        yield _Start(processes, folder, Path(own), resumed)
+
+
+def _finetune(
+    model: BaseModel,
+    config: FinetuningConfig,
+    parts: tuple[BaseDataset, BaseDataset | None],
+    logger: Loggers,
+    start: _Start,
+) -> FinetuneReport:
+    """Do as `finetune`, as one of its processes."""
+    rows, rows_held_out = parts
+    processes, folder, resumed = start.processes, start.folder, start.resumed
     additions = Additions()
-    folder, resumed = _begin(config, resume)
-    rows, rows_held_out = _opened_parts(config, dataset, eval_dataset)
     name = choose(config, rows)
     if config.objective == "auto":
         reason = f"the rows are of the kind {rows.kind}"
         additions.choices.append(Choice(name="objective", value=name, reason=reason))
     objective = METHODS[name].make(config, model.engine.pad_id)
     training, held_out = _encoded(model, config, objective, rows, rows_held_out, name)
-    plan = plan_run(len(training.units), config)
-    epochs = Epochs(training.units, config, objective)
-    padding = sum(micro.batch.padding for micro in epochs)
+    plan = plan_run(training.units, config, objective)
+    most_tokens = micro_batch_tokens(config, model.engine.device.name)
+
+    def epochs_at(place: Place, units: Sequence[Any]) -> Epochs:
+        return Epochs(units, config, objective, most_tokens, place)
+
+    padding = sum(
+        micro.batch.padding
+        for place in processes.place.all()
+        for micro in epochs_at(place, training.units)
+        if micro.counts
+    )
     training = replace(training, ledger=training.ledger.padded(padding))
     was_adapted = model.has_adapter
     with own_randomness(config.seed):
         model.prepare_training()
     given = identity(model, config, training, held_out)
+    refuse_unlike(processes.from_first(lambda: given), given)
     if resumed is not None:
         refuse_other(resumed.identity, given)
     training, held_out = _prepared(model, objective, training, held_out)
-    epochs = Epochs(training.units, config, objective)
+    epochs = epochs_at(processes.place, training.units)
     # From here on, what the user gave is known to fit together.
     started = TrainingStarted(
         steps=plan.steps,
@@ -104,11 +174,11 @@ def finetune(
         output_dir=folder,
         objective=name,
     )
-    write_json(folder / LEDGER_FILE, ledgers(started))
+    write_json(start.own_folder / LEDGER_FILE, ledgers(started))
     observed = Observed(len(rows))
     look = Look(model, config, objective, held_out, observed) if config.report else None
     with naming_last_checkpoint(folder), StopRequest() as stop:
-        with Recorder(folder, config.logging_steps) as recorder:
+        with Recorder(start.own_folder, config.logging_steps) as recorder:
             run = Run(
                 model,
                 config,
@@ -121,23 +191,39 @@ def finetune(
                 given,
                 stop,
                 resumed,
+                processes,
+                layout(config).make(model.engine.model),
                 observed,
                 additions,
             )
             tell(started)
-            if look is not None and resumed is None:
+            if look is not None and resumed is None and processes.is_first:
                 look.at_base(was_adapted=was_adapted)
-            with tracking(config, folder, step=run.before.step) as trackers:
-                fact = carry_out(run, [*listed(logger), *trackers])
+            with _loggers(run, logger) as loggers:
+                fact = carry_out(run, loggers)
+            observed.history = whole_history(run)
         report = summarise(model, config, started, recorder, fact, additions)
         # What was learnt is kept before anything else is done with it.
-        with fill_folder(folder) as draft:
-            write_json(draft / LEDGER_FILE, ledgers(started, report.run_ledger))
-            write_json(draft / REPORT_FILE, report.as_dict())
-            model.write_to(draft)
+        if processes.is_first:
+            with fill_folder(folder) as draft:
+                write_json(draft / LEDGER_FILE, ledgers(started, report.run_ledger))
+                write_json(draft / REPORT_FILE, report.as_dict())
+                model.write_to(draft)
+        processes.wait()
     if look is None:
         return report
-    return _looked_at(report, look, model, rows)
+    return processes.from_first(lambda: _looked_at(report, look, model, rows))
+
+
+@contextmanager
+def _loggers(run: Run, logger: Loggers) -> Iterator[list[Logger]]:
+    """Yield who is told of steps and validations: nobody but by the first process."""
+    if not run.processes.is_first:
+        yield []
+        return
+    step = run.before.step
+    with tracking(run.config, run.folder, listed(logger), step=step) as loggers:
+        yield loggers
 
 
 def _looked_at(
@@ -224,7 +310,6 @@ def _begin(
     if resume is False:
         return _output_folder(config), None
     folder, checkpoint = resume_place(resume, Path(config.output_dir).expanduser())
-    config.output_dir = str(folder)
     return folder, find_start(folder, checkpoint)
 
 

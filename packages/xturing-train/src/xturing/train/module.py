@@ -2,6 +2,7 @@
 
 import math
 import time
+from dataclasses import astuple
 from typing import Any
 
 import lightning
@@ -19,6 +20,13 @@ from xturing.train.objectives.comparison import Tally
 from xturing.train.optimizers import build_optimizer, learning_rate_factor
 from xturing.train.row_losses import RowHistory
 from xturing.train.schedule import MicroBatch, RunPlan
+from xturing.train.state import Progress
+from xturing.train.strategies.processes import Processes
+from xturing.train.strategies.whole import Whole
+
+MORE_TO_COME = 2**30
+"""Micro-batches to a step, told to Lightning where the step does not end yet. A power
+of two: losses are multiplied and divided by it without rounding."""
 
 
 class SupervisedModule(lightning.LightningModule):
@@ -31,34 +39,37 @@ class SupervisedModule(lightning.LightningModule):
         plan: RunPlan,
         objective: Objective,
         *,
-        first_step: int = 0,
-        first_epoch: int = 0,
-        history: RowHistory | None = None,
+        before: Progress | None = None,
+        processes: Processes | None = None,
+        layout: Whole | None = None,
     ) -> None:
         super().__init__()
         self.model = model
         self.config = config
         self.plan = plan
         self.objective = objective
-        self.planned = 0
+        self._before = before or Progress()
+        self.planned = self._before.planned
         """Learnt tokens that were handed to the model."""
-        self.in_loss = 0
+        self.in_loss = self._before.in_loss
         """Losses that were summed up."""
-        self._first_step = first_step
-        self._first_epoch = first_epoch
-        self._history = history
+        self.history: RowHistory | None = None
+        """Where losses of rows are noted, if they are."""
+        self._processes = processes or Processes()
+        self._layout = layout or Whole(model)
         self._gradient_norm = 0.0
         self._begin_step()
 
     @property
     def steps_taken(self) -> int:
         """Optimizer steps of the run, those from before it was resumed included."""
-        return self._first_step + self.global_step
+        return self._before.step + self.global_step
 
     def _begin_step(self) -> None:
         self._loss = 0.0
         self._tally: Tally | None = None
-        self._tokens = self._padding = self._supervised = 0
+        self._tokens = self._padding = self._supervised = self._planned = 0
+        self._is_new_step = True
         self._started = time.perf_counter()
 
     def transfer_batch_to_device(
@@ -69,8 +80,13 @@ class SupervisedModule(lightning.LightningModule):
 
     def on_train_batch_start(self, batch: MicroBatch, batch_idx: int) -> None:
         """Start the clock at a step's first micro-batch."""
-        if self._supervised == 0:
+        # Steps have as many micro-batches as their rows need. Lightning steps where
+        # this number divides that of the micro-batch.
+        self.trainer.accumulate_grad_batches = 1 if batch.ends_step else MORE_TO_COME
+        if self._is_new_step:
+            self.zero_grad(set_to_none=True)
             self._begin_step()
+            self._is_new_step = False
             self._baseline = self.objective.baseline(self.model, batch.step_units)
 
     def training_step(self, micro: MicroBatch, batch_idx: int) -> Tensor:
@@ -93,27 +109,36 @@ class SupervisedModule(lightning.LightningModule):
         share = scored.losses.sum() / micro.step_weight
         value = share.detach().item()
         self._refuse_endless("loss", value)
-        self._remember(micro, scored)
-        self.planned += micro.planned
-        self.in_loss += scored.tokens
+        if micro.counts:
+            self._add(micro, scored, value)
+        # Lightning divides by the number of micro-batches, and its strategies by that
+        # of processes; the share needs no division.
+        parts = self.trainer.accumulate_grad_batches * self._processes.count
+        return share * (parts * micro.counts)
+
+    def _add(self, micro: MicroBatch, scored: Scored, loss: float) -> None:
+        self._planned += micro.planned
         self._supervised += scored.tokens
-        self._tokens += int(batch.attention_mask.sum())
-        self._padding += batch.padding
-        self._loss += value
+        self._tokens += int(micro.batch.attention_mask.sum())
+        self._padding += micro.batch.padding
+        self._loss += loss
         if scored.tally is not None:
             self._tally = scored.tally + self._tally if self._tally else scored.tally
-        # Lightning divides by the number of micro-batches; the share needs no division.
-        return share * self.config.gradient_accumulation_steps
+        if scored.token_losses is not None and self.history is not None:
+            self.history.epoch(self._before.epoch + self.current_epoch).add(
+                [unit.row for unit in micro.units],
+                [unit.supervised for unit in micro.units],
+                scored.each.float().cpu().numpy(),
+            )
 
-    def _remember(self, micro: MicroBatch, scored: Scored) -> None:
-        """Note the losses of rows, which are there already."""
-        if self._history is None or scored.token_losses is None:
-            return
-        self._history.epoch(self._first_epoch + self.current_epoch).add(
-            [unit.row for unit in micro.units],
-            [unit.supervised for unit in micro.units],
-            scored.each.float().cpu().numpy(),
-        )
+    def optimizer_zero_grad(
+        self, epoch: int, batch_idx: int, optimizer: torch.optim.Optimizer
+    ) -> None:
+        """Keep the gradients: they are forgotten when a step begins."""
+
+    def configure_model(self) -> None:
+        """Spread the model over the processes, where it is to be divided."""
+        self._layout.divide(self.device_mesh)
 
     def configure_gradient_clipping(
         self,
@@ -126,11 +151,10 @@ class SupervisedModule(lightning.LightningModule):
         Raises:
             TrainingError: it is no number any more; the weights are still good.
         """
-        limit = self.config.max_grad_norm or math.inf
         parameters = [parameter for _, parameter in trainable(self.model)]
-        norm = torch.nn.utils.clip_grad_norm_(parameters, limit)
-        self._gradient_norm = float(norm)
-        self._refuse_endless("gradient", self._gradient_norm)
+        norm = self._layout.clip(parameters, self.config.max_grad_norm)
+        self._gradient_norm = norm
+        self._refuse_endless("gradient", norm)
 
     def _refuse_endless(self, name: str, value: float) -> None:
         if not math.isfinite(value):
@@ -141,19 +165,31 @@ class SupervisedModule(lightning.LightningModule):
             )
 
     def end_step(self, last: MicroBatch) -> StepEnded | None:
-        """Return what happened in the step, if `last` was its last micro-batch."""
-        if self._supervised < last.step_planned:
+        """Return what happened in the step, if `last` was its last micro-batch.
+
+        What happened in other processes is part of it.
+        """
+        if not last.ends_step:
             return None
+        norm = self._layout.gradient_norm(self._gradient_norm)
+        self._refuse_endless("gradient", norm)
+        tally = astuple(self._tally or Tally())
+        counts = (self._planned, self._supervised, self._tokens, self._padding)
+        loss, *sums = self._processes.total([self._loss, *counts, *tally])
+        planned, supervised, tokens, padding = (round(each) for each in sums[:4])
+        whole = Tally.of(sums[4:])
+        self.planned += planned
+        self.in_loss += supervised
         ended = StepEnded(
             step=self.steps_taken,
-            loss=self._loss,
+            loss=loss,
             learning_rate=self._learning_rate(self.steps_taken - 1),
-            gradient_norm=self._gradient_norm,
-            supervised=self._supervised,
-            tokens=self._tokens,
-            padding=self._padding,
+            gradient_norm=norm,
+            supervised=supervised,
+            tokens=tokens,
+            padding=padding,
             seconds=time.perf_counter() - self._started,
-            comparison=self._tally.comparison() if self._tally else None,
+            comparison=whole.comparison() if whole.cases else None,
         )
         self._begin_step()
         return ended
@@ -161,8 +197,9 @@ class SupervisedModule(lightning.LightningModule):
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Return the optimizer, and the schedule that follows every step of it."""
         optimizer = build_optimizer(trainable(self.model), self.config)
+        self._layout.adopt(optimizer)
         schedule = torch.optim.lr_scheduler.LambdaLR(
-            optimizer, lambda step: self._factor(self._first_step + step)
+            optimizer, lambda step: self._factor(self._before.step + step)
         )
         return {
             "optimizer": optimizer,

@@ -19,6 +19,7 @@ class Observed:
 
     def __init__(self, rows: int) -> None:
         self.history = RowHistory(rows)
+        """Of training rows that this process learnt from."""
         self.base: RowLosses | None = None
         """Of held-out rows, by the model without what the run teaches."""
         self.latest: RowLosses | None = None
@@ -32,10 +33,10 @@ class Observed:
             self.base = rows
         self.latest = rows
 
-    def tensors(self) -> Tensors:
-        """Return the losses for a checkpoint."""
+    def tensors(self, history: RowHistory) -> Tensors:
+        """Return the losses for a checkpoint, with the history of all processes."""
         tensors: Tensors = {}
-        parts = {f"{EPOCH}{n}": each for n, each in enumerate(self.history.epochs)}
+        parts = {f"{EPOCH}{n}": each for n, each in enumerate(history.epochs)}
         if self.base is not None:
             parts[BASE] = self.base
         for name, losses in parts.items():
@@ -44,7 +45,7 @@ class Observed:
         return tensors
 
     def restore(self, tensors: Tensors, answers: tuple[Answer, ...]) -> None:
-        """Take up what a checkpoint holds."""
+        """Take up what a checkpoint holds; one process does so for all."""
         self.answers = answers
         if f"{BASE}.nats" in tensors:
             self.base = _losses(tensors, BASE)

@@ -77,11 +77,11 @@ def learning_rate_factor(
 
 
 def _adamw(groups: Groups, learning_rate: float) -> torch.optim.Optimizer:
-    return torch.optim.AdamW(groups, lr=learning_rate)
+    return torch.optim.AdamW(groups, lr=learning_rate, fused=True)
 
 
 def _adam(groups: Groups, learning_rate: float) -> torch.optim.Optimizer:
-    return torch.optim.Adam(groups, lr=learning_rate)
+    return torch.optim.Adam(groups, lr=learning_rate, fused=True)
 
 
 def _sgd(groups: Groups, learning_rate: float) -> torch.optim.Optimizer:

@@ -37,6 +37,7 @@ from xturing.train.report import LEDGER_FILE
 IDLE_SETTINGS = {
     "encoding_cache",
     "encoding_workers",
+    "gradient_checkpointing",
     "logging_steps",
     "output_dir",
     "save_steps",
@@ -130,18 +131,38 @@ def refuse_other(
     then: dict[str, dict[str, Any]], now: dict[str, dict[str, Any]]
 ) -> None:
     """Raise `SettingsError` if a run was given other things than it is now."""
-    differences = [
-        f"{kind} {name}: {_get(then, kind, name)} then, {_get(now, kind, name)} now"
-        for kind in now
-        for name in sorted(then.get(kind, {}).keys() | now[kind].keys())
-        if _get(then, kind, name) != _get(now, kind, name)
-    ]
-    if differences:
+    if differences := _differences(then, now, ("then", "now")):
         raise SettingsError(
             "The run cannot be resumed, as it would not be the same any more: "
-            f"{'; '.join(differences)}. Give what was given then, or start a new run "
-            "in another folder."
+            f"{differences}. Give what was given then, or start a new run in another "
+            "folder."
         )
+
+
+def refuse_unlike(
+    first: dict[str, dict[str, Any]], own: dict[str, dict[str, Any]]
+) -> None:
+    """Raise `SettingsError` if processes of one run were given different things."""
+    where = "in the first process", "in another"
+    if differences := _differences(first, own, where):
+        raise SettingsError(
+            "The processes of the run were given different things: "
+            f"{differences}. Have all of them open the same model and the same rows."
+        )
+
+
+def _differences(
+    one: dict[str, dict[str, Any]],
+    other: dict[str, dict[str, Any]],
+    named: tuple[str, str],
+) -> str:
+    return "; ".join(
+        f"{kind} {name}: {_get(one, kind, name)} {named[0]}, "
+        f"{_get(other, kind, name)} {named[1]}"
+        for kind in other
+        for name in sorted(one.get(kind, {}).keys() | other[kind].keys())
+        if _get(one, kind, name) != _get(other, kind, name)
+    )
 
 
 @contextmanager

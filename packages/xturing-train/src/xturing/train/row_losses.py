@@ -61,6 +61,15 @@ class RowHistory:
             self.epochs.append(RowLosses.of(self._rows))
         return self.epochs[number]
 
+    def __add__(self, other: "RowHistory") -> "RowHistory":
+        """Return what two processes have learnt from, together."""
+        both = RowHistory(self._rows)
+        for number in range(max(len(self.epochs), len(other.epochs))):
+            one, two = self.epoch(number), other.epoch(number)
+            summed = RowLosses(one.nats + two.nats, one.counts + two.counts)
+            both.epochs.append(summed)
+        return both
+
     def means(self) -> NDArray[np.float64]:
         """Return nats per learnt token, of shape (epochs, rows); NaN: not seen."""
         means = [losses.means() for losses in self.epochs]

@@ -1,6 +1,7 @@
 """A planned run under Lightning's Trainer, with its validations and checkpoints."""
 
 import logging
+import random
 import signal
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -14,8 +15,10 @@ from lightning.pytorch.loggers import Logger
 
 from xturing.core.events import tell
 from xturing.models.base import BaseModel
+from xturing.models.checkpointing import checkpointed
 from xturing.models.settings import FinetuningConfig
 from xturing.train.checkpoints import PREFIX, Snapshot, save_checkpoint
+from xturing.train.dropout import without_dropout
 from xturing.train.evaluation import HeldOutLoss, held_out_score
 from xturing.train.events import CheckpointSaved, RunStopped, Validated
 from xturing.train.module import SupervisedModule
@@ -23,17 +26,21 @@ from xturing.train.objectives.base import Objective, Units
 from xturing.train.observed import Observed
 from xturing.train.recorder import Recorder
 from xturing.train.reporting.additions import Additions
+from xturing.train.row_losses import RowHistory
 from xturing.train.schedule import Epochs, MicroBatch, RunPlan
 from xturing.train.state import (
     Progress,
+    Tensors,
     model_tensors,
-    optimizer_state,
     randomness,
     restore_model,
-    restore_optimizer,
     restore_randomness,
 )
 from xturing.train.stopping import StopRequest
+from xturing.train.strategies.place import ALONE, Place, environment
+from xturing.train.strategies.processes import Processes
+from xturing.train.strategies.whole import Whole
+from xturing.train.throughput import compiled_if_worth_it
 from xturing.train.trackers import log
 
 Loggers = bool | Logger | Iterable[Logger] | None
@@ -56,6 +63,9 @@ class Run:
     stop: StopRequest
     resumed: Snapshot | None
     """What the run goes on from; None: it starts."""
+    processes: Processes
+    layout: Whole
+    """Where weights, gradients and the optimizer are."""
     observed: Observed
     additions: Additions
     """What is said in the report beside what the run itself does."""
@@ -64,6 +74,13 @@ class Run:
     def before(self) -> Progress:
         """How far the run had come when it was resumed."""
         return self.resumed.progress if self.resumed else Progress()
+
+    def is_asked_to_stop(self) -> bool:
+        """Tell whether a signal came to a process; all of them know of it then."""
+        heard = self.processes.largest(self.stop.signal or 0)
+        if heard:
+            self.stop.signal = signal.Signals(heard)
+        return heard > 0
 
 
 @dataclass(frozen=True)
@@ -80,55 +97,70 @@ class Fact:
 def carry_out(run: Run, loggers: Sequence[Logger]) -> Fact:
     """Take the run's steps, between a first and a last validation.
 
+    The loggers stay open, so that the last validation can be told to them as well.
+
     Raises:
         TrainingError: the loss is no number any more.
         KeyboardInterrupt: the user stopped it; a checkpoint was written.
         SystemExit: the system did so, by SIGTERM.
     """
     before = run.before
-    with own_randomness(run.config.seed), _quiet_lightning():
-        torch_model = run.model.engine.model
+    torch_model, network = run.model.engine.model, run.layout.network
+    with own_randomness(run.config.seed, run.processes.place), _quiet_lightning():
         module = SupervisedModule(
-            torch_model,
+            network,
             run.config,
             run.plan,
             run.objective,
-            first_step=before.step,
-            first_epoch=before.epoch,
-            history=run.observed.history,
+            before=before,
+            processes=run.processes,
+            layout=run.layout,
         )
-        module.planned, module.in_loss = before.planned, before.in_loss
+        module.history = run.observed.history
         watcher = Watcher(run, loggers)
-        trainer = lightning.Trainer(
-            accelerator=_ACCELERATORS[run.model.engine.device.name],
-            devices=1,
-            precision=_precision(run.model),
-            max_steps=run.plan.steps - before.step,
-            max_epochs=run.plan.epochs - before.epoch,
-            accumulate_grad_batches=run.config.gradient_accumulation_steps,
-            logger=list(loggers) or False,
-            log_every_n_steps=1,
-            callbacks=[watcher],
-            default_root_dir=run.folder,
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-        )
+        trainer = _trainer(run, watcher)
         try:
             if run.resumed is None:
                 watcher.validate(0)
             else:
                 _take_up(run, run.resumed)
-            if run.stop.signal is None:
-                torch_model.train()
-                drops = run.objective.has_dropout
-                with nullcontext() if drops else _no_dropout(torch_model):
+            if not run.is_asked_to_stop():
+                network.train()
+                with _as_set(run, network):
                     _fit(trainer, module, RemainingEpochs(run.epochs, before))
-            if run.stop.signal is not None and module.steps_taken < run.plan.steps:
+            if run.is_asked_to_stop() and module.steps_taken < run.plan.steps:
                 _end_early(run, module.steps_taken)
+            watcher.validate(module.steps_taken)
         finally:
             torch_model.eval()
     return Fact(module.steps_taken, module.planned, module.in_loss)
+
+
+def _trainer(run: Run, watcher: "Watcher") -> lightning.Trainer:
+    """Return what takes the run's steps, on its processes."""
+    config, place = run.config, run.processes.place
+    device = run.model.engine.device.name
+    started_by = environment()
+    precision = _precision(run.model)
+    engine: dict[str, Any] = {"devices": 1, "precision": precision}
+    if run.processes.is_grouped:
+        limit = config.max_grad_norm
+        engine = run.layout.options(place, device, precision, limit)
+        engine |= {"devices": place.per_node, "num_nodes": place.nodes}
+    return lightning.Trainer(
+        accelerator=_ACCELERATORS[device],
+        plugins=[started_by] if started_by and run.processes.is_grouped else None,
+        max_steps=run.plan.steps - run.before.step,
+        max_epochs=run.plan.epochs - run.before.epoch,
+        logger=False,
+        callbacks=[watcher],
+        default_root_dir=run.folder,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+        **engine,
+    )
 
 
 class RemainingEpochs:
@@ -156,14 +188,12 @@ class RemainingEpochs:
         self._skipped_steps = self._before.epoch_step if epoch == 0 else 0
 
     def __iter__(self) -> Iterator[MicroBatch]:
-        steps_to_skip, learnt = self._skipped_steps, 0
+        steps_to_skip = self._skipped_steps
         for micro in self._epochs:
             if not steps_to_skip:
                 yield micro
-                continue
-            learnt += micro.planned
-            if learnt == micro.step_planned:
-                steps_to_skip, learnt = steps_to_skip - 1, 0
+            elif micro.ends_step:
+                steps_to_skip -= 1
 
 
 class Watcher(lightning.Callback):
@@ -178,12 +208,18 @@ class Watcher(lightning.Callback):
         """Go on from a checkpoint, now that there is an optimizer."""
         # Lightning has handlers of its own, which end the run in the middle of a step.
         self._run.stop.listen()
+        self._run.layout.release()
         resumed = self._run.resumed
         if resumed is not None:
             optimizer = trainer.optimizers[0]
-            restore_optimizer(optimizer, resumed.tensors, resumed.optimizer)
-            restore_randomness(resumed.tensors)
+            tensors, others = resumed.tensors, resumed.optimizer
+            self._run.layout.restore_optimizer(optimizer, tensors, others)
+            restore_randomness(tensors, self._run.processes.place.rank)
             trainer.should_stop = self._is_stuck(resumed.progress.step)
+
+    def on_train_end(self, trainer: lightning.Trainer, pl_module: Any) -> None:
+        """Put the model together again."""
+        self._run.layout.close()
 
     def on_train_epoch_start(self, trainer: lightning.Trainer, pl_module: Any) -> None:
         """Count the steps of the epoch anew."""
@@ -212,28 +248,23 @@ class Watcher(lightning.Callback):
         if ended.step % config.eval_steps == 0:
             self.validate(ended.step)
             trainer.should_stop = trainer.should_stop or self._is_stuck(ended.step)
-        is_asked_to_stop = self._run.stop.signal is not None
+        is_asked_to_stop = self._run.is_asked_to_stop()
         if ended.step % config.save_steps == 0 or is_asked_to_stop:
             self._save(trainer, pl_module)
         trainer.should_stop = trainer.should_stop or is_asked_to_stop
-
-    def on_train_end(self, trainer: lightning.Trainer, pl_module: Any) -> None:
-        """Score the held-out rows once more, before the loggers are closed."""
-        step = pl_module.steps_taken
-        if self._run.stop.signal is None or step == self._run.plan.steps:
-            self.validate(step)
 
     def validate(self, step: int) -> None:
         """Score the held-out rows, if there are any."""
         if self._run.held_out is None:
             return
-        engine = self._run.model.engine
-        found = held_out_score(
-            engine.model,
+        own = held_out_score(
+            self._run.layout.network,
             self._run.held_out.units,
             self._run.objective,
             batch_size=self._run.config.batch_size,
         )
+        # Other machines may round in other ways, but all have to decide the same.
+        found = self._run.processes.from_first(lambda: own)
         loss, tally = HeldOutLoss(found.nats, found.weight), found.tally
         validated = Validated(
             step=step,
@@ -256,7 +287,22 @@ class Watcher(lightning.Callback):
 
     def _save(self, trainer: lightning.Trainer, module: Any) -> None:
         run = self._run
-        tensors, others = optimizer_state(trainer.optimizers[0])
+        tensors, others = run.layout.optimizer_state(trainer.optimizers[0])
+        tensors |= _all_randomness(run.processes)
+        tensors |= run.observed.tensors(whole_history(run))
+        with run.layout.gathered():
+            if run.processes.is_first:
+                self._write(trainer, module, tensors, others)
+            run.processes.wait()
+
+    def _write(
+        self,
+        trainer: lightning.Trainer,
+        module: Any,
+        tensors: Tensors,
+        others: dict[str, Any],
+    ) -> None:
+        run = self._run
         progress = Progress(
             step=module.steps_taken,
             epoch=run.before.epoch + trainer.current_epoch,
@@ -268,12 +314,7 @@ class Watcher(lightning.Callback):
         )
         snapshot = Snapshot(
             progress=progress,
-            tensors=(
-                model_tensors(run.model.engine.model)
-                | tensors
-                | randomness()
-                | run.observed.tensors()
-            ),
+            tensors=model_tensors(run.model.engine.model) | tensors,
             optimizer=others,
             identity=run.identity,
             metrics=run.recorder.text,
@@ -284,10 +325,23 @@ class Watcher(lightning.Callback):
         run.recorder.add(CheckpointSaved(step=progress.step, path=path))
 
 
+def _all_randomness(processes: Processes) -> Tensors:
+    """Return the states of every process's generators."""
+    states = processes.from_all(randomness(processes.place.rank))
+    return {name: state for each in states for name, state in each.items()}
+
+
+def whole_history(run: Run) -> RowHistory:
+    """Return the losses of the rows that all processes learnt from."""
+    first, *others = run.processes.from_all(run.observed.history)
+    return sum(others, start=first)
+
+
 def _take_up(run: Run, snapshot: Snapshot) -> None:
     progress = snapshot.progress
     restore_model(run.model.engine.model, snapshot.tensors)
-    run.observed.restore(snapshot.tensors, snapshot.answers)
+    if run.processes.is_first:
+        run.observed.restore(snapshot.tensors, snapshot.answers)
     path = run.folder / f"{PREFIX}{progress.step}"
     run.recorder.go_on(
         snapshot.metrics,
@@ -335,25 +389,31 @@ def _fit(
 
 
 @contextmanager
-def own_randomness(seed: int) -> Iterator[None]:
-    """Seed dropout and first weights, and leave the caller's random state as it was."""
+def own_randomness(seed: int, place: Place = ALONE) -> Iterator[None]:
+    """Seed dropout and first weights, and leave the caller's random state as it was.
+
+    Each process drops other things.
+    """
+    if place.rank:
+        seed = random.Random(f"{seed}/{place.rank}").getrandbits(63)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         yield
 
 
 @contextmanager
-def _no_dropout(model: Any) -> Iterator[None]:
-    """Have dropout layers drop nothing, in whatever mode the model is."""
-    layers = [each for each in model.modules() if isinstance(each, torch.nn.Dropout)]
-    shares = [layer.p for layer in layers]
-    try:
-        for layer in layers:
-            layer.p = 0.0
+def _as_set(run: Run, model: Any) -> Iterator[None]:
+    """Have the model drop, keep and compile what objective and settings say."""
+    is_checkpointed = run.config.gradient_checkpointing is True
+    with (
+        nullcontext() if run.objective.has_dropout else without_dropout(model),
+        # Blocks are compiled as they will run.
+        checkpointed(model) if is_checkpointed else nullcontext(),
+        compiled_if_worth_it(
+            run.model, run.config, run.plan, is_grouped=run.processes.is_grouped
+        ),
+    ):
         yield
-    finally:
-        for layer, share in zip(layers, shares, strict=True):
-            layer.p = share
 
 
 @contextmanager

@@ -8,6 +8,8 @@ from xturing.core.errors import SettingsError
 from xturing.data.batches import Batch, plan_epoch
 from xturing.models.settings import FinetuningConfig
 from xturing.train.objectives.base import Objective
+from xturing.train.strategies.place import ALONE, Place
+from xturing.train.strategies.shares import shares
 
 MOST_WARMUP_STEPS = 50
 
@@ -27,6 +29,10 @@ class MicroBatch:
     """All that is learnt from in the step."""
     units: tuple[Any, ...]
     """Those of them in this part, in the order of the batch."""
+    ends_step: bool
+    """Whether it is the last that this process takes of the step."""
+    counts: bool = True
+    """Whether it is learnt from, see `strategies.shares`."""
 
 
 @dataclass(frozen=True)
@@ -36,16 +42,21 @@ class RunPlan:
     steps: int
     epochs: int
     warmup_steps: int
+    tokens: int
+    """That the model reads while it learns, padding left out; about, if the run ends
+    within an epoch."""
 
 
-def plan_run(rows: int, config: FinetuningConfig) -> RunPlan:
-    """Return the length of a run over so many rows.
+def plan_run(
+    units: Sequence[Any], config: FinetuningConfig, objective: Objective
+) -> RunPlan:
+    """Return the length of a run over so many units.
 
     Raises:
         SettingsError: the warm-up is longer than the run.
     """
     per_step = config.batch_size * config.gradient_accumulation_steps
-    per_epoch = -(-rows // per_step)
+    per_epoch = -(-len(units) // per_step)
     steps = config.max_steps or per_epoch * config.num_train_epochs
     warmup = config.warmup_steps
     if warmup is None:
@@ -56,21 +67,30 @@ def plan_run(rows: int, config: FinetuningConfig) -> RunPlan:
             f"learning rate would never be reached. Set warmup_steps below {steps}, or "
             "leave it out for a tenth of the run."
         )
-    return RunPlan(steps, -(-steps // per_epoch), warmup)
+    tokens = objective.sequences_per_unit * sum(map(len, units)) * steps // per_epoch
+    return RunPlan(steps, -(-steps // per_epoch), warmup, tokens)
 
 
 class Epochs:
-    """The micro-batches of each epoch in turn.
+    """The micro-batches that a process takes of each epoch in turn.
 
-    Lightning sets the epoch, as it would a sampler's.
+    Lightning sets the epoch, as it would a sampler's. With `micro_batch_tokens`, no
+    micro-batch has more of them, unless one row does.
     """
 
     def __init__(
-        self, units: Sequence[Any], config: FinetuningConfig, objective: Objective
+        self,
+        units: Sequence[Any],
+        config: FinetuningConfig,
+        objective: Objective,
+        micro_batch_tokens: int | None = None,
+        place: Place = ALONE,
     ) -> None:
         self._units = units
         self._config = config
         self._objective = objective
+        self._most_tokens = micro_batch_tokens
+        self._place = place
         self._epoch = 0
 
     @property
@@ -82,35 +102,33 @@ class Epochs:
         """Choose the epoch that is iterated over next."""
         self._epoch = epoch
 
-    def __len__(self) -> int:
-        # The short step at the end may have fewer micro-batches than the others.
-        per_step = self._config.batch_size * self._config.gradient_accumulation_steps
-        whole, rest = divmod(len(self._units), per_step)
-        return whole * self._config.gradient_accumulation_steps + (
-            -(-rest // self._config.batch_size)
-        )
-
     def __iter__(self) -> Iterator[MicroBatch]:
         config = self._config
+        sequences = self._objective.sequences_per_unit
         steps = plan_epoch(
-            [len(unit) for unit in self._units],
+            [sequences * len(unit) for unit in self._units],
             batch_size=config.batch_size,
             accumulation=config.gradient_accumulation_steps,
             seed=config.seed,
             epoch=self._epoch,
+            micro_batch_tokens=self._most_tokens,
         )
         for step in steps:
-            parts = [
-                [self._units[index] for index in rows] for rows in step.micro_batches
-            ]
-            units = tuple(unit for part in parts for unit in part)
-            planned = [sum(unit.supervised for unit in part) for part in parts]
-            for part, tokens in zip(parts, planned, strict=True):
+            units = tuple(
+                self._units[index] for rows in step.micro_batches for index in rows
+            )
+            planned = sum(unit.supervised for unit in units)
+            weight = self._objective.weight(units)
+            own = shares(step.micro_batches, self._place.world_size)[self._place.rank]
+            for number, share in enumerate(own, start=1):
+                part = [self._units[index] for index in share.rows]
                 yield MicroBatch(
                     batch=self._objective.collate(part),
-                    planned=tokens,
-                    step_planned=sum(planned),
-                    step_weight=self._objective.weight(units),
+                    planned=sum(unit.supervised for unit in part),
+                    step_planned=planned,
+                    step_weight=weight,
                     step_units=units,
                     units=tuple(part),
+                    ends_step=number == len(own),
+                    counts=share.counts,
                 )

@@ -21,7 +21,7 @@ Tensors = dict[str, Tensor]
 PARAMETER = "parameter."
 OPTIMIZER = "optimizer."
 CPU_RANDOMNESS = "random.cpu"
-GPU_RANDOMNESS = "random.cuda."
+GPU_RANDOMNESS = "random.cuda"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,18 +109,21 @@ def restore_optimizer(
     optimizer.load_state_dict({"state": state, "param_groups": groups})
 
 
-def randomness() -> Tensors:
-    """Return the states of torch's generators, which dropout draws from."""
+def randomness(rank: int = 0) -> Tensors:
+    """Return the states of a process's generators, which dropout draws from."""
     states = {CPU_RANDOMNESS: torch.random.get_rng_state()}
     if torch.cuda.is_initialized():
-        for index, state in enumerate(torch.cuda.get_rng_state_all()):
-            states[f"{GPU_RANDOMNESS}{index}"] = state
-    return states
+        states[GPU_RANDOMNESS] = torch.cuda.get_rng_state()
+    return {_of_process(rank) + name: state for name, state in states.items()}
 
 
-def restore_randomness(tensors: Tensors) -> None:
-    """Have torch's generators go on from where they were."""
-    torch.random.set_rng_state(tensors[CPU_RANDOMNESS])
-    for key, state in tensors.items():
-        if key.startswith(GPU_RANDOMNESS):
-            torch.cuda.set_rng_state(state, int(key.removeprefix(GPU_RANDOMNESS)))
+def restore_randomness(tensors: Tensors, rank: int = 0) -> None:
+    """Have a process's generators go on from where they were."""
+    process = _of_process(rank)
+    torch.random.set_rng_state(tensors[process + CPU_RANDOMNESS])
+    if process + GPU_RANDOMNESS in tensors:
+        torch.cuda.set_rng_state(tensors[process + GPU_RANDOMNESS])
+
+
+def _of_process(rank: int) -> str:
+    return f"process.{rank}." if rank else ""

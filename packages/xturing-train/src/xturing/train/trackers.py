@@ -64,9 +64,13 @@ def require_trackers(config: FinetuningConfig) -> None:
 
 @contextmanager
 def tracking(
-    config: FinetuningConfig, folder: Path, *, step: int = 0
+    config: FinetuningConfig,
+    folder: Path,
+    given: Sequence[Logger] = (),
+    *,
+    step: int = 0,
 ) -> Iterator[list[Logger]]:
-    """Yield the trackers that the settings name, and close them at the end.
+    """Yield the given loggers and the trackers of the settings; close all at the end.
 
     What they keep on this machine is in the run's folder, unless their own environment
     variables say otherwise. A run that goes on after a `step` goes on there, too.
@@ -76,10 +80,13 @@ def tracking(
     runs = _known_runs(folder / RUNS_FILE) if step else {}
     with ExitStack() as stack:
         loggers: list[Logger] = []
+        for logger in given:
+            stack.push(_Closing(_close, logger))
+            loggers.append(logger)
         for name in names:
             tracker = TRACKERS[name]
             logger = tracker.open(folder, runs.get(name), step)
-            stack.push(_Closing(tracker, logger))
+            stack.push(_Closing(tracker.close, logger))
             logger.log_hyperparams(settings)
             if tracker.run is not None:
                 runs[name] = tracker.run(logger)
@@ -111,13 +118,13 @@ class Tracker:
 
 @dataclass(frozen=True)
 class _Closing:
-    """Closes a tracker when a run ends, well or not."""
+    """Closes a logger when a run ends, well or not."""
 
-    tracker: Tracker
+    close: Callable[[Any, bool], None]
     logger: Logger
 
     def __call__(self, kind: type[BaseException] | None, *_: object) -> None:
-        self.tracker.close(self.logger, kind is None)
+        self.close(self.logger, kind is None)
 
 
 def _tensorboard() -> Any:

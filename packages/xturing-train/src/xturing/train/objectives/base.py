@@ -91,6 +91,11 @@ class Objective(Protocol):
         """Whether the model's dropout is on while this is learnt."""
         ...
 
+    @property
+    def sequences_per_unit(self) -> int:
+        """How many sequences the model reads for each unit."""
+        ...
+
     def encode(
         self, dataset: BaseDataset, tokenizer: Tokenizer, config: FinetuningConfig
     ) -> Units:

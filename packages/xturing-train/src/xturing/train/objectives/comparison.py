@@ -1,5 +1,6 @@
 """How a model tells wanted answers from unwanted ones."""
 
+from collections.abc import Sequence
 from dataclasses import astuple, dataclass
 
 from torch import Tensor
@@ -23,22 +24,28 @@ class Comparison:
 class Tally:
     """Sums that comparisons are made of; sums of several batches can be added."""
 
-    chosen: int
+    chosen: int = 0
     """How many answers are wanted."""
-    rejected: int
-    chosen_rewards: float
-    rejected_rewards: float
-    chosen_nats: float
+    rejected: int = 0
+    chosen_rewards: float = 0.0
+    rejected_rewards: float = 0.0
+    chosen_nats: float = 0.0
     """Sum of log-probabilities."""
-    rejected_nats: float
-    right: float
+    rejected_nats: float = 0.0
+    right: float = 0.0
     """Pairs or judgements that are told right."""
-    cases: int
+    cases: int = 0
     """Pairs or judgements."""
 
     def __add__(self, other: "Tally") -> "Tally":
         pairs = zip(astuple(self), astuple(other), strict=True)
         return Tally(*(ours + theirs for ours, theirs in pairs))
+
+    @classmethod
+    def of(cls, sums: Sequence[float]) -> "Tally":
+        """Return the tally whose fields, in order, are the sums."""
+        chosen, rejected, *others, cases = sums
+        return cls(round(chosen), round(rejected), *others, cases=round(cases))
 
     def comparison(self) -> Comparison:
         """Return the means."""

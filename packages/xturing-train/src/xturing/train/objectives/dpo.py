@@ -47,6 +47,7 @@ class DirectPreference:
     label_smoothing: float = 0.0
     # The reference has none, and two answers are compared under one network.
     has_dropout: bool = False
+    sequences_per_unit: int = 2
 
     @classmethod
     def of(cls, config: FinetuningConfig, pad_id: int) -> "DirectPreference":

@@ -104,6 +104,7 @@ class KahnemanTversky:
     undesirable_weight: float = 1.0
     # The reference has none.
     has_dropout: bool = False
+    sequences_per_unit: int = 2
 
     @classmethod
     def of(cls, config: FinetuningConfig, pad_id: int) -> "KahnemanTversky":

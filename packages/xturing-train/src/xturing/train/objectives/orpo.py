@@ -58,6 +58,7 @@ class OddsRatio:
     orpo_lambda: float
     # Two answers are compared under one network.
     has_dropout: bool = False
+    sequences_per_unit: int = 2
 
     @classmethod
     def of(cls, config: FinetuningConfig, pad_id: int) -> "OddsRatio":

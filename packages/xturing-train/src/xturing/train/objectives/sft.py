@@ -26,6 +26,7 @@ class Supervised:
     label_smoothing: float = 0.0
     """Share of each target that is spread over the vocabulary while training."""
     has_dropout: bool = True
+    sequences_per_unit: int = 1
 
     @classmethod
     def of(cls, config: FinetuningConfig, pad_id: int) -> "Supervised":

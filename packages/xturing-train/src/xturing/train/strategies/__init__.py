@@ -1,0 +1,1 @@
+"""Training on several processes: which there are, and what lies where."""
