@@ -58,6 +58,8 @@ def for_test(model: BaseModel, tmp_path: Path) -> BaseModel:
     config.batch_size = 4
     config.num_train_epochs = 1
     config.max_length = 128
+    # Answers take half of the time of so small a run.
+    config.report_samples = 0
     model.generation_config().max_new_tokens = 12
     return model
 

@@ -25,6 +25,7 @@ SETTINGS: dict[str, Any] = {
     "save_steps": 1,
     "save_total_limit": 3,
     "lora_dropout": 0.3,
+    "report_samples": 0,
 }
 """Everything that a resumed run may trip over: dropout, accumulation, three epochs of
 five steps, the last of which is short, and a warm-up."""
@@ -44,6 +45,8 @@ class Outcome:
     losses: tuple[float, ...]
     weights: bytes
     metrics: tuple[dict[str, Any], ...]
+    verdict: dict[str, Any]
+    row_losses: bytes
 
 
 def run(base: Path, folder: Path, *, full: bool = False, **changes: Any) -> BaseModel:
@@ -85,6 +88,8 @@ def outcome(folder: Path) -> Outcome:
             {name: line[name] for name in line if name not in VARYING}
             for line in metrics
         ),
+        verdict=report["verdict"],
+        row_losses=(folder / "row_losses.jsonl").read_bytes(),
     )
 
 

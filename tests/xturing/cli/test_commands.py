@@ -35,6 +35,13 @@ def test_finetune_shows_the_ledger_and_how_to_chat(xturing, data, fast, tmp_path
     assert BaseModel.load(tmp_path / "out").config_name == "generic_lora"
 
 
+def test_finetune_names_the_report_at_its_end(xturing, data, fast, tmp_path):
+    done = xturing("finetune", *fast, "-d", data, "-o", tmp_path / "out")
+    page = tmp_path / "out" / "report.html"
+    assert done.out.rstrip().endswith(str(page))
+    assert page.is_file()
+
+
 def test_settings_come_from_the_file_and_options_win(xturing, data, fast, tmp_path):
     (tmp_path / "recipe.yaml").write_text("learning_rate: 2e-3\nbatch_size: 2\n")
     options = ["--config", tmp_path / "recipe.yaml", "--set", "batch_size=5"]

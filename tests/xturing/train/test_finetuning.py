@@ -300,8 +300,15 @@ def test_a_loss_over_other_tokens_than_planned_is_an_error__predecessor_fault_1(
         tiny_model.finetune(rows)
 
 
+@pytest.mark.parametrize(
+    ("split", "said"),
+    [
+        (0, "Nothing that this model learnt can be trusted"),
+        (0.1, "Nothing that is said of these rows can be trusted"),
+    ],
+)
 def test_labels_that_are_lost_on_the_way_are_an_error__peer_theme_1(
-    tiny_model, rows, monkeypatch
+    tiny_model, rows, monkeypatch, split, said
 ):
     real = sft.collate
 
@@ -311,7 +318,8 @@ def test_labels_that_are_lost_on_the_way_are_an_error__peer_theme_1(
         return batch
 
     monkeypatch.setattr(sft, "collate", lose_one)
-    with pytest.raises(LedgerError, match="Nothing that this model learnt"):
+    tiny_model.finetuning_config().validation_split = split
+    with pytest.raises(LedgerError, match=said):
         tiny_model.finetune(rows)
 
 
@@ -330,9 +338,11 @@ def test_a_lightning_logger_is_given_the_metrics(tiny_model, rows, tmp_path):
     tiny_model.finetuning_config().logging_steps = 1
     logger = CSVLogger(tmp_path / "logs")
     report = tiny_model.finetune(rows, logger=logger)
-    logger.finalize("success")
     text = (next((tmp_path / "logs").rglob("metrics.csv"))).read_text()
-    assert len(text.splitlines()) == 1 + report.steps
+    header, *lines = text.splitlines()
+    assert {"loss", "learning_rate", "held_out_loss"} <= set(header.split(","))
+    # The held-out rows are scored before the first step and after the last.
+    assert len(lines) == 2 + report.steps
 
 
 def test_the_report_is_written_with_the_source_of_each_setting(tiny_model, rows):

@@ -5,11 +5,11 @@ import math
 import pytest
 import tiny
 import torch
+from preferences import OPEN, PAIRS, ROWS
 from transformers import AutoModelForCausalLM
 
 from xturing.core.errors import DataError, SettingsError
 from xturing.core.events import Notice, listening
-from xturing.data import JudgementDataset, PreferenceDataset
 from xturing.models import GenericLoraModel
 from xturing.models.loss import trainable
 from xturing.models.settings import FinetuningConfig
@@ -22,20 +22,6 @@ from xturing.train.objectives.orpo import log_odds, orpo_losses
 from xturing.train.objectives.reference import is_base_when_off, without_adapter
 from xturing.train.optimizers import build_optimizer
 from xturing.train.scoring import score_answers, token_losses
-
-WORDS = ("fox", "dog", "paris", "hello")
-PAIRS = [
-    {"prompt": f"say {a} {n}", "chosen": f"{a} it is", "rejected": f"no {a} and no dog"}
-    for a in WORDS
-    for n in range(4)
-]
-JUDGED = [
-    {"prompt": f"say {a} {n}", "completion": f"{a} {n}", "label": n % 2 == 0}
-    for a in WORDS
-    for n in range(4)
-]
-ROWS = {"dpo": PAIRS, "orpo": PAIRS, "kto": JUDGED}
-OPEN = {"dpo": PreferenceDataset, "orpo": PreferenceDataset, "kto": JudgementDataset}
 
 
 def double(*values):
@@ -219,6 +205,7 @@ def run(folder, output, name, **settings):
     config = model.finetuning_config()
     config.output_dir, config.max_length = str(output), 128
     config.learning_rate, config.validation_split = 1e-2, 0.25
+    config.report_samples = 0
     for setting, value in settings.items():
         setattr(config, setting, value)
     return model.finetune(OPEN[name](ROWS[name]))

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import tiny
 from interrupted import outcome
@@ -60,6 +61,11 @@ def job(tiny_folder, tmp_path):
     return make
 
 
+def row_losses(folder: Path) -> np.ndarray:
+    lines = (folder / "row_losses.jsonl").read_text().splitlines()
+    return np.array([json.loads(line)["losses"] for line in lines], dtype=float)
+
+
 def names(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()}
 
@@ -90,7 +96,10 @@ def test_a_run_that_was_stopped_ends_as_one_process_does__peer_theme_5(
     assert found["validations"] == pytest.approx(expected["validations"], abs=TOLERANCE)
     assert found["ledger"]["in_loss"] == expected["ledger"]["in_loss"]
     assert found["answer"] == expected["answer"]
-    assert names(folder) - {"checkpoint-2"} == names(Path(expected["output_dir"]))
+    assert row_losses(folder) == pytest.approx(
+        row_losses(Path(expected["output_dir"])), abs=TOLERANCE, nan_ok=True
+    )
+    assert names(folder) - {"checkpoint-3"} == names(Path(expected["output_dir"]))
     assert tiny.greedy(BaseModel.load(folder), ["say fox"]) == expected["answer"]
 
 

@@ -133,6 +133,8 @@ def finetune(
     render.say()
     render.say(f"Saved to {report.output_dir}. Talk to it:")
     render.say(f"    xturing chat -m {report.output_dir}")
+    if report.page is not None:
+        render.say(f"Read what it learnt, row by row: {report.page}")
 
 
 def run(
@@ -224,13 +226,19 @@ def show_outcome(report: "FinetuneReport", estimated: int | None = None) -> None
         verdict = "lower" if change < 0 else "NOT lower: the model did not get better"
         render.say(
             f"Held-out loss   {report.loss_before:.4f} -> {report.loss_after:.4f} nats "
-            f"a {'token' if report.objective == 'sft' else 'row'} ({verdict})"
+            f"a {report.measure} ({verdict})"
         )
     before, after = report.comparison_before, report.comparison_after
     if before is not None and after is not None:
         render.say(
             f"Held-out margin {_number(before.margin)} -> {_number(after.margin)}, "
             f"told right {before.accuracy:.0%} -> {after.accuracy:.0%}"
+        )
+    if report.verdict is not None:
+        low, high = report.verdict.low, report.verdict.high
+        render.say(
+            f"Verdict         {report.verdict.outcome} (change {low:+.4f} to "
+            f"{high:+.4f}, with 95 % confidence)"
         )
     render.say(
         f"In the loss     {run.in_loss:,} tokens in {run.steps} steps, as planned "

@@ -92,6 +92,8 @@ def quickstart(
     render.heading(f"Saved to {folder}. Talk to it, for example with a new ticket:")
     render.say(f"    xturing chat -m {folder}")
     render.say(f"    {held_out[SHOWN]['instruction']}")
+    if report.page is not None:
+        render.say(f"Read what it learnt, row by row: {report.page}")
     if tuned.exact_match <= base.exact_match:
         render.complain("The tuned model is not better. Please report this.")
         raise typer.Exit(GATE_FAILED)

@@ -172,6 +172,14 @@ class BaseModel:
         """The folder that the base weights were read from."""
         return self._opening.location.folder
 
+    @property
+    def base_checkpoint(self) -> str | None:
+        """Hub id of what the model started from; None for files of the user's own."""
+        opening = self._opening
+        base = opening.base.checkpoint
+        is_known = opening.location.is_hub_copy
+        return base if is_known or base == self.variant.family.checkpoint else None
+
     def finetuning_config(self) -> FinetuningConfig:
         """Return how the model is fine-tuned; change it by assignment."""
         return self._finetuning

@@ -103,6 +103,14 @@ class FinetuningConfig(Settings):
     do not keep them (on Linux with glibc; nothing changes elsewhere)."""
     logging_steps: Positive = 10
     """Optimizer steps between two lines of metrics.jsonl."""
+    trackers: tuple[Literal["tensorboard", "wandb", "mlflow"], ...] = ()
+    """Where metrics go beside metrics.jsonl; each is an extra of xturing-train."""
+    report: bool = True
+    """Whether the run ends with a report: report.html, report.md, a model card, and the
+    losses of rows."""
+    report_samples: Annotated[int, Field(ge=0)] = 3
+    """Held-out rows that the report shows with the answers of the model before and
+    after; 0: none."""
     max_grad_norm: Annotated[float, Field(gt=0)] | None = 2.0
     """Largest L2 norm of the gradient; a longer one is scaled down. None: no limit."""
     save_total_limit: Positive = 4

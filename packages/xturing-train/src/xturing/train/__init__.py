@@ -22,8 +22,9 @@ if TYPE_CHECKING:
         RunPlanned,
         RunReplanned,
     )
-    from xturing.train.planning.planner import Choice, Prediction
+    from xturing.train.planning.planner import Prediction
     from xturing.train.report import FinetuneReport, RunLedger
+    from xturing.train.reporting.additions import Choice
     from xturing.train.verification.report import Check, Checked, Verification
     from xturing.train.verification.verifying import verify
 
@@ -60,7 +61,7 @@ __getattr__ = exports(
     Checked="verification.report",
     CheckpointSaved="events",
     CheckpointSkipped="events",
-    Choice="planning.planner",
+    Choice="reporting.additions",
     FinetuneReport="report",
     HeldOutLoss="evaluation",
     PlanCompared="planning.events",

@@ -14,17 +14,18 @@ names and in an order that are not the run's.
 
 import json
 import shutil
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from xturing.core.files import new_folder, sha256, write_json
 from xturing.models.base import BaseModel
+from xturing.models.generation import Answer
 from xturing.train.state import Progress, Tensors
 
 PREFIX = "checkpoint-"
 MANIFEST = "manifest.json"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 TRAINING = "training"
 TENSORS = "state.safetensors"
 PROGRESS = "progress.json"
@@ -45,6 +46,8 @@ class Snapshot:
     """Text of metrics.jsonl."""
     forecast: dict[str, Any] | None = None
     """What was decided of a run with limits, see `Forecast.state`."""
+    answers: tuple[Answer, ...] = ()
+    """The base's, to rows that the report shows."""
 
 
 def save_checkpoint(
@@ -70,6 +73,7 @@ def save_checkpoint(
             "optimizer": snapshot.optimizer,
             "identity": snapshot.identity,
             "forecast": snapshot.forecast,
+            "answers": [asdict(answer) for answer in snapshot.answers],
         }
         write_json(training / PROGRESS, numbers)
         _write_manifest(draft)
@@ -93,6 +97,7 @@ def read_checkpoint(path: Path) -> Snapshot:
         identity=numbers["identity"],
         forecast=numbers.get("forecast"),
         metrics=(training / METRICS).read_text(encoding="utf-8"),
+        answers=tuple(Answer(**each) for each in numbers["answers"]),
     )
 
 

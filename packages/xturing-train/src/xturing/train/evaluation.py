@@ -2,11 +2,12 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 
+from xturing.core.errors import LedgerError
 from xturing.data.datasets import BaseDataset
 from xturing.data.encoding import encode
 from xturing.data.examples import Example
@@ -14,6 +15,7 @@ from xturing.models.base import BaseModel
 from xturing.train.objectives.base import Objective
 from xturing.train.objectives.comparison import Tally
 from xturing.train.objectives.sft import Supervised
+from xturing.train.row_losses import RowLosses
 
 NO_LIMIT = 2**31 - 1
 
@@ -59,6 +61,8 @@ class HeldOutScore:
     weight: int
     """Learnt tokens, pairs or judgements."""
     tally: Tally | None
+    rows: RowLosses = field(compare=False, repr=False)
+    """The losses by row."""
 
     @property
     def mean(self) -> float:
@@ -72,22 +76,42 @@ def held_out_score(
     """Return the loss of an objective's units, without gradients and dropout.
 
     `model` is a torch model; it is left in the mode it was in.
+
+    Raises:
+        LedgerError: other tokens entered the loss than the units have.
     """
     was_training = model.training
     model.eval()
     by_length = sorted(units, key=len)
     nats, tally = 0.0, None
+    rows = RowLosses.of(max((unit.row for unit in units), default=-1) + 1)
     try:
         with torch.no_grad():
             baseline = objective.baseline(model, by_length)
             for start in range(0, len(by_length), batch_size):
-                batch = objective.collate(by_length[start : start + batch_size])
+                near = by_length[start : start + batch_size]
+                batch = objective.collate(near)
                 scored = objective.score(model, batch, baseline)
+                _refuse_lost(sum(unit.supervised for unit in near), scored.tokens)
                 nats += float(scored.losses.double().sum())
+                rows.add(
+                    [unit.row for unit in near],
+                    [objective.weight([unit]) for unit in near],
+                    scored.each.float().cpu().numpy(),
+                )
                 tally = scored.tally + tally if scored.tally and tally else scored.tally
     finally:
         model.train(was_training)
-    return HeldOutScore(nats, objective.weight(by_length), tally)
+    return HeldOutScore(nats, objective.weight(by_length), tally, rows)
+
+
+def _refuse_lost(due: int, came: int) -> None:
+    if due != came:
+        raise LedgerError(
+            f"{due} tokens of held-out rows were to be scored, but {came} entered the "
+            "loss. Nothing that is said of these rows can be trusted; please report it "
+            "with the model's name."
+        )
 
 
 def perplexity(model: BaseModel, dataset: BaseDataset, *, batch_size: int) -> float:

@@ -7,7 +7,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from xturing.core.errors import SettingsError
+from lightning.pytorch.loggers import Logger
+
+from xturing.core.errors import OutputError, SettingsError
 from xturing.core.events import tell
 from xturing.core.files import fill_folder, free_folder, write_json
 from xturing.data.datasets import BaseDataset, open_dataset
@@ -18,19 +20,25 @@ from xturing.train.events import TrainingStarted
 from xturing.train.memory import reset_peak, returning_memory
 from xturing.train.objectives.base import Objective, Units
 from xturing.train.objectives.choosing import METHODS, choose, refuse_rows
-from xturing.train.planning.deadline import Deadline
+from xturing.train.observed import Observed
+from xturing.train.planning.deadline import SAMPLES, Deadline
 from xturing.train.planning.events import PlanCompared, RunPlanned
 from xturing.train.planning.forecast import Given, forecast
-from xturing.train.planning.planner import Prediction
+from xturing.train.planning.planner import Prediction, plan_topic
 from xturing.train.planning.threads import keeping_threads
 from xturing.train.recorder import Recorder
 from xturing.train.report import (
     LEDGER_FILE,
     REPORT_FILE,
+    ROWS_FILE,
     FinetuneReport,
     ledgers,
     summarise,
 )
+from xturing.train.reporting.additions import Additions, Choice
+from xturing.train.reporting.card import origin
+from xturing.train.reporting.looking import Look
+from xturing.train.reporting.papers import write_papers
 from xturing.train.resuming import (
     find_start,
     identity,
@@ -40,11 +48,20 @@ from xturing.train.resuming import (
     refuse_unlike,
     resume_place,
 )
-from xturing.train.runner import Loggers, Run, carry_out, own_randomness
+from xturing.train.row_losses import write_row_losses
+from xturing.train.runner import (
+    Loggers,
+    Run,
+    carry_out,
+    listed,
+    own_randomness,
+    whole_history,
+)
 from xturing.train.schedule import Epochs, plan_run
 from xturing.train.stopping import StopRequest
 from xturing.train.strategies.choosing import layout, working_together
 from xturing.train.strategies.processes import Processes
+from xturing.train.trackers import require_trackers, tracking
 
 
 def finetune(
@@ -59,7 +76,8 @@ def finetune(
 
     `dataset` is a dataset, or anything that one is made from. Without `eval_dataset`, a
     part of the rows is held out (`validation_split`). `logger` is a Lightning logger or
-    several; metrics.jsonl is written in any case. The model is changed in place.
+    several, beside `trackers`; metrics.jsonl is written in any case. The model is
+    changed in place, and saved before its report is made.
 
     With `resume`, an interrupted run goes on from its newest checkpoint that is whole,
     to the same bits as if nothing had happened, or starts if there is none. The run is
@@ -70,6 +88,7 @@ def finetune(
         DataError: a row cannot be used.
         SettingsError: settings do not fit the model or the data, or are not those of
             the run that is to be resumed.
+        MissingDependencyError: a tracker is not installed.
         OutputError: `output_dir` is in use, or the disk is full.
         TrainingError: the loss is no number any more.
         LedgerError: other tokens entered the loss than were to be learnt.
@@ -77,6 +96,7 @@ def finetune(
         SystemExit: SIGTERM stopped the run.
     """
     copied = model.finetuning_config().model_copy(deep=True)
+    require_trackers(copied)
     deadline = Deadline(copied.max_time or math.inf)
     with (
         returning_memory() if copied.return_memory else nullcontext(),
@@ -130,10 +150,15 @@ def _finetune(
     """Do as `finetune`, as one of its processes."""
     rows, rows_held_out = parts
     processes, folder, resumed = start.processes, start.folder, start.resumed
+    additions = Additions()
     name = choose(config, rows)
+    if config.objective == "auto":
+        reason = f"the rows are of the kind {rows.kind}"
+        additions.choices.append(Choice(name="objective", value=name, reason=reason))
     objective = METHODS[name].make(config, model.engine.pad_id)
     training, held_out = _encoded(model, config, objective, rows, rows_held_out, name)
     plan = plan_run(training.units, config, objective)
+    was_adapted = model.has_adapter
     with own_randomness(config.seed):
         model.prepare_training()
     given = identity(model, config, training, held_out)
@@ -175,6 +200,9 @@ def _finetune(
         objective=name,
     )
     write_json(start.own_folder / LEDGER_FILE, ledgers(started))
+    observed = Observed(len(rows))
+    look = Look(model, config, objective, held_out, observed) if config.report else None
+    additions.choices.extend(expected.choices)
     with (
         naming_last_checkpoint(folder),
         StopRequest() as stop,
@@ -195,19 +223,69 @@ def _finetune(
             processes,
             layout(config).make(model.engine.model),
             expected,
+            observed,
+            additions,
         )
         if predicted is not None:
             recorder.add(RunPlanned(prediction=predicted, choices=expected.choices))
         tell(started)
-        fact = carry_out(run, logger)
-        report = summarise(model, config, started, recorder, fact, expected)
+        if look is not None and resumed is None and processes.is_first:
+            with start.deadline.beside(SAMPLES):
+                look.at_base(was_adapted=was_adapted)
+        with _loggers(run, logger) as loggers:
+            fact = carry_out(run, loggers)
+        observed.history = whole_history(run)
+        report = summarise(run, started, fact)
+        # What was learnt is kept before anything else is done with it.
         if processes.is_first:
             with fill_folder(folder) as draft:
                 model.write_to(draft)
-                report = _compared(report, recorder, start.deadline)
                 write_json(draft / LEDGER_FILE, ledgers(started, report.run_ledger))
                 write_json(draft / REPORT_FILE, report.as_dict())
         processes.wait()
+        return processes.from_first(
+            lambda: _finished(report, look, model, rows, recorder, start.deadline)
+        )
+
+
+@contextmanager
+def _loggers(run: Run, logger: Loggers) -> Iterator[list[Logger]]:
+    """Yield who is told of steps and validations: nobody but by the first process."""
+    if not run.processes.is_first:
+        yield []
+        return
+    step = run.before.step
+    with tracking(run.config, run.folder, listed(logger), step=step) as loggers:
+        yield loggers
+
+
+def _finished(
+    report: FinetuneReport,
+    look: Look | None,
+    model: BaseModel,
+    rows: BaseDataset,
+    recorder: Recorder,
+    deadline: Deadline,
+) -> FinetuneReport:
+    """Return the report with what shows in single rows, and write it for people.
+
+    Raises:
+        OutputError: the disk is full; the model has been saved already.
+    """
+    if look is not None:
+        report = report.found(look.at_tuned(rows, report.measure))
+    report = _compared(report, recorder, deadline)
+    try:
+        with fill_folder(report.output_dir) as draft:
+            write_json(draft / REPORT_FILE, report.as_dict())
+            if look is not None:
+                write_row_losses(draft / ROWS_FILE, look.row_losses, rows)
+                write_papers(draft, report, origin(model, rows.origin))
+    except OutputError as error:
+        raise OutputError(
+            f"{error} The tuned model is whole, in {report.output_dir}; only its "
+            "report is missing."
+        ) from error
     return report
 
 
@@ -223,7 +301,8 @@ def _compared(
         peak_bytes=report.peak_memory_bytes or 0,
     )
     recorder.add(PlanCompared(predicted=report.predicted, real=real))
-    return replace(report, real=real)
+    topics = (*report.topics, plan_topic(report.predicted, real))
+    return replace(report, real=real, topics=topics)
 
 
 def _opened_parts(

@@ -19,6 +19,7 @@ from xturing.train.objectives.base import Objective, Scored
 from xturing.train.objectives.comparison import Tally
 from xturing.train.optimizers import build_optimizer, learning_rate_factor
 from xturing.train.planning.pace import Pace
+from xturing.train.row_losses import RowHistory
 from xturing.train.schedule import MicroBatch, RunPlan
 from xturing.train.state import Progress
 from xturing.train.strategies.processes import Processes
@@ -39,6 +40,7 @@ class SupervisedModule(lightning.LightningModule):
         plan: RunPlan,
         objective: Objective,
         *,
+        before: Progress | None = None,
         processes: Processes | None = None,
         layout: Whole | None = None,
     ) -> None:
@@ -47,27 +49,24 @@ class SupervisedModule(lightning.LightningModule):
         self.config = config
         self.plan = plan
         self.objective = objective
-        self.planned = 0
+        self._before = before or Progress()
+        self.planned = self._before.planned
         """Learnt tokens that were handed to the model."""
-        self.in_loss = 0
+        self.in_loss = self._before.in_loss
         """Losses that were summed up."""
         self.pace: Pace | None = None
         """What the learning rate follows in a run with a deadline."""
-        self._first_step = 0
+        self.history: RowHistory | None = None
+        """Where losses of rows are noted, if they are."""
         self._processes = processes or Processes()
         self._layout = layout or Whole(model)
         self._gradient_norm = 0.0
         self._begin_step()
 
-    def go_on(self, before: Progress) -> None:
-        """Count on from where a run had come to."""
-        self._first_step = before.step
-        self.planned, self.in_loss = before.planned, before.in_loss
-
     @property
     def steps_taken(self) -> int:
         """Optimizer steps of the run, those from before it was resumed included."""
-        return self._first_step + self.global_step
+        return self._before.step + self.global_step
 
     def _begin_step(self) -> None:
         self._loss = 0.0
@@ -128,6 +127,12 @@ class SupervisedModule(lightning.LightningModule):
         self._loss += loss
         if scored.tally is not None:
             self._tally = scored.tally + self._tally if self._tally else scored.tally
+        if scored.token_losses is not None and self.history is not None:
+            self.history.epoch(self._before.epoch + self.current_epoch).add(
+                [unit.row for unit in micro.units],
+                [unit.supervised for unit in micro.units],
+                scored.each.float().cpu().numpy(),
+            )
 
     def optimizer_zero_grad(
         self, epoch: int, batch_idx: int, optimizer: torch.optim.Optimizer
@@ -197,7 +202,7 @@ class SupervisedModule(lightning.LightningModule):
         optimizer = build_optimizer(trainable(self.model), self.config)
         self._layout.adopt(optimizer)
         schedule = torch.optim.lr_scheduler.LambdaLR(
-            optimizer, lambda step: self._factor(self._first_step + step)
+            optimizer, lambda step: self._factor(self._before.step + step)
         )
         return {
             "optimizer": optimizer,

@@ -1,23 +1,27 @@
 """What a run did, in numbers."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from xturing.data.ledger import Ledger
-from xturing.models.base import BaseModel
 from xturing.models.loss import trainable
-from xturing.models.settings import FinetuningConfig
 from xturing.train.events import TrainingStarted, Validated
 from xturing.train.memory import peak_bytes
+from xturing.train.objectives.choosing import METHODS
 from xturing.train.objectives.comparison import Comparison
-from xturing.train.planning.forecast import Forecast
-from xturing.train.planning.planner import Choice, Prediction
-from xturing.train.recorder import Recorder
-from xturing.train.runner import Fact
+from xturing.train.planning.planner import Prediction
+from xturing.train.reporting.additions import Choice, Topic
+from xturing.train.reporting.forensics import Forensics
+from xturing.train.reporting.samples import Sample
+from xturing.train.reporting.verdict import Verdict
+from xturing.train.runner import Fact, Run
 
 LEDGER_FILE = "ledger.json"
 REPORT_FILE = "report.json"
+PAGE_FILE = "report.html"
+TEXT_FILE = "report.md"
+ROWS_FILE = "row_losses.jsonl"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,8 +67,6 @@ class FinetuneReport:
     trainable_parameters: int
     parameters: int
     stopped_early: bool
-    choices: tuple[Choice, ...]
-    """What was decided for the user, and why."""
     predicted: Prediction | None
     """What a run with limits was to take."""
     real: Prediction | None
@@ -74,6 +76,47 @@ class FinetuneReport:
     settings: dict[str, Any]
     sources: dict[str, str]
     """Who set each setting."""
+    learning_rates: tuple[float, ...] = ()
+    """Learning rate of each step."""
+    choices: tuple[Choice, ...] = ()
+    """What was left to the run to decide, and what it decided for which reason."""
+    topics: tuple[Topic, ...] = ()
+    """What other parts of the run have to say, a section each."""
+    verdict: Verdict | None = None
+    """The held-out loss of the base against that of the tuned model."""
+    samples: tuple[Sample, ...] = ()
+    """Held-out rows, as the base and as the tuned model answer them."""
+    forensics: Forensics | None = None
+    """Training rows that stand out."""
+
+    @property
+    def measure(self) -> str:
+        """What a loss is of: a token, a pair or a judgement."""
+        return METHODS[self.objective].measure
+
+    @property
+    def page(self) -> Path | None:
+        """The report for people; None if it was switched off."""
+        return self.output_dir / PAGE_FILE if self.settings["report"] else None
+
+    @property
+    def self_stopping(self) -> tuple[float, float] | None:
+        """Shares of the base's and the tuned model's samples that end by themselves."""
+        count = len(self.samples)
+        if not count:
+            return None
+        base = sum(sample.base.stopped for sample in self.samples)
+        tuned = sum(sample.tuned.stopped for sample in self.samples)
+        return base / count, tuned / count
+
+    def found(self, findings: "Findings") -> "FinetuneReport":
+        """Return the report with what was found."""
+        return replace(
+            self,
+            verdict=findings.verdict,
+            samples=findings.samples,
+            forensics=findings.forensics,
+        )
 
     @property
     def loss_before(self) -> float | None:
@@ -100,7 +143,19 @@ class FinetuneReport:
         values: dict[str, object] = {**asdict(self), "output_dir": str(self.output_dir)}
         for ledger in ("ledger", "validation_ledger", "run_ledger"):
             del values[ledger]
+        values["self_stopping"] = self.self_stopping
+        if self.verdict is not None:
+            values["verdict"] = self.verdict.as_dict()
         return values
+
+
+@dataclass(frozen=True, kw_only=True)
+class Findings:
+    """What comes of looking at rows one by one."""
+
+    verdict: Verdict | None
+    samples: tuple[Sample, ...]
+    forensics: Forensics
 
 
 def ledgers(
@@ -115,16 +170,9 @@ def ledgers(
     }
 
 
-def summarise(
-    model: BaseModel,
-    config: FinetuningConfig,
-    started: TrainingStarted,
-    recorder: Recorder,
-    fact: Fact,
-    forecast: Forecast,
-) -> FinetuneReport:
+def summarise(run: Run, started: TrainingStarted, fact: Fact) -> FinetuneReport:
     """Return the report of a run that has ended."""
-    steps = recorder.steps
+    network, steps = run.model.engine.model, run.recorder.steps
     seconds = sum(step.seconds for step in steps)
     tokens = sum(step.tokens for step in steps)
     rows_tokens = (
@@ -138,7 +186,10 @@ def summarise(
         tokens_per_second=tokens / seconds if seconds else 0.0,
         peak_memory_bytes=peak_bytes(),
         losses=tuple(step.loss for step in steps),
-        validations=tuple(recorder.validations),
+        learning_rates=tuple(step.learning_rate for step in steps),
+        choices=tuple(run.additions.choices),
+        topics=tuple(run.additions.topics),
+        validations=tuple(run.recorder.validations),
         ledger=started.ledger,
         validation_ledger=started.validation_ledger,
         run_ledger=RunLedger(
@@ -148,13 +199,12 @@ def summarise(
             tokens=tokens,
             padding=sum(step.padding for step in steps),
         ),
-        trainable_parameters=sum(p.numel() for _, p in trainable(model.engine.model)),
-        parameters=sum(p.numel() for p in model.engine.model.parameters()),
+        trainable_parameters=sum(p.numel() for _, p in trainable(network)),
+        parameters=sum(p.numel() for p in network.parameters()),
         objective=started.objective,
         stopped_early=fact.steps < fact.steps_planned,
-        choices=forecast.choices,
-        predicted=forecast.prediction,
+        predicted=run.forecast.prediction,
         real=None,
-        settings=config.model_dump(mode="json"),
-        sources=config.sources,
+        settings=run.config.model_dump(mode="json"),
+        sources=run.config.sources,
     )

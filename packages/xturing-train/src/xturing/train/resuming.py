@@ -42,6 +42,7 @@ IDLE_SETTINGS = {
     "output_dir",
     "save_steps",
     "save_total_limit",
+    "trackers",
 }
 """Settings without a say in what is learnt: they may change when a run is resumed."""
 NOT_THERE = "none"

@@ -3,9 +3,9 @@
 import logging
 import random
 import signal
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +23,14 @@ from xturing.train.evaluation import HeldOutLoss, held_out_score
 from xturing.train.events import CheckpointSaved, RunStopped, Validated
 from xturing.train.module import SupervisedModule
 from xturing.train.objectives.base import Objective, Units
+from xturing.train.observed import Observed
 from xturing.train.planning.deadline import SAVING, VALIDATION
 from xturing.train.planning.forecast import Forecast
 from xturing.train.planning.pace import Pace
 from xturing.train.planning.pacing import NO_END, Pacing
 from xturing.train.recorder import Recorder
+from xturing.train.reporting.additions import Additions
+from xturing.train.row_losses import RowHistory
 from xturing.train.schedule import Epochs, MicroBatch, RunPlan
 from xturing.train.state import (
     Progress,
@@ -42,6 +45,7 @@ from xturing.train.strategies.place import ALONE, Place, environment
 from xturing.train.strategies.processes import Processes
 from xturing.train.strategies.whole import Whole
 from xturing.train.throughput import compiled_if_worth_it
+from xturing.train.trackers import log
 
 Loggers = bool | Logger | Iterable[Logger] | None
 
@@ -67,6 +71,9 @@ class Run:
     layout: Whole
     """Where weights, gradients and the optimizer are."""
     forecast: Forecast
+    observed: Observed
+    additions: Additions
+    """What is said in the report beside what the run itself does."""
 
     @property
     def pace(self) -> Pace | None:
@@ -104,8 +111,10 @@ class Fact:
     """Steps that were to be taken, as planned at the end."""
 
 
-def carry_out(run: Run, logger: Loggers) -> Fact:
+def carry_out(run: Run, loggers: Sequence[Logger]) -> Fact:
     """Take the run's steps, between a first and a last validation.
+
+    The loggers stay open, so that the last validation can be told to them as well.
 
     Raises:
         TrainingError: the loss is no number any more.
@@ -120,13 +129,13 @@ def carry_out(run: Run, logger: Loggers) -> Fact:
             run.config,
             run.plan,
             run.objective,
+            before=before,
             processes=run.processes,
             layout=run.layout,
         )
-        module.go_on(before)
-        module.pace = run.pace
-        watcher = Watcher(run)
-        trainer = _trainer(run, watcher, logger)
+        module.pace, module.history = run.pace, run.observed.history
+        watcher = Watcher(run, loggers)
+        trainer = _trainer(run, watcher)
         try:
             if run.resumed is None:
                 watcher.validate(0)
@@ -144,7 +153,7 @@ def carry_out(run: Run, logger: Loggers) -> Fact:
     return Fact(module.steps_taken, module.planned, module.in_loss, run.steps)
 
 
-def _trainer(run: Run, watcher: "Watcher", logger: Loggers) -> lightning.Trainer:
+def _trainer(run: Run, watcher: "Watcher") -> lightning.Trainer:
     """Return what takes the run's steps, on its processes."""
     config, place = run.config, run.processes.place
     device = run.model.engine.device.name
@@ -161,8 +170,7 @@ def _trainer(run: Run, watcher: "Watcher", logger: Loggers) -> lightning.Trainer
         # A pace ends the run itself.
         max_steps=NO_END if run.pace else run.plan.steps - run.before.step,
         max_epochs=NO_END if run.pace else run.plan.epochs - run.before.epoch,
-        logger=_listed(logger) if run.processes.is_first else False,
-        log_every_n_steps=1,
+        logger=False,
         callbacks=[watcher],
         default_root_dir=run.folder,
         enable_checkpointing=False,
@@ -209,8 +217,9 @@ class RemainingEpochs:
 class Watcher(lightning.Callback):
     """Validates, saves and stops at the steps that the settings name."""
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, loggers: Sequence[Logger]) -> None:
         self._run = run
+        self._loggers = loggers
         self._epoch_step = run.before.epoch_step
         self._pacing = Pacing(run.pace, run.plan.steps, run.recorder)
 
@@ -253,13 +262,7 @@ class Watcher(lightning.Callback):
         self._epoch_step += 1
         self._run.recorder.add(ended)
         if ended.step % config.logging_steps == 0:
-            metrics = {"loss": ended.loss, "learning_rate": ended.learning_rate}
-            compared = asdict(ended.comparison) if ended.comparison else {}
-            metrics |= {
-                name: each for name, each in compared.items() if each is not None
-            }
-            for logger in trainer.loggers:
-                logger.log_metrics(metrics, step=ended.step)
+            log(self._loggers, ended)
         if self._pacing.is_over(trainer, ended.step):
             return
         if ended.step % config.eval_steps == 0:
@@ -286,14 +289,15 @@ class Watcher(lightning.Callback):
         # Other machines may round in other ways, but all have to decide the same.
         found = self._run.processes.from_first(lambda: own)
         loss, tally = HeldOutLoss(found.nats, found.weight), found.tally
-        self._run.recorder.add(
-            Validated(
-                step=step,
-                loss=loss.mean,
-                perplexity=None if tally else loss.perplexity,
-                comparison=tally.comparison() if tally else None,
-            )
+        validated = Validated(
+            step=step,
+            loss=loss.mean,
+            perplexity=None if tally else loss.perplexity,
+            comparison=tally.comparison() if tally else None,
         )
+        self._run.observed.score(found.rows)
+        self._run.recorder.add(validated)
+        log(self._loggers, validated)
 
     def _is_stuck(self, step: int) -> bool:
         """Tell whether, seen after a step, the loss has not fallen for too long."""
@@ -308,6 +312,7 @@ class Watcher(lightning.Callback):
         run = self._run
         tensors, others = run.layout.optimizer_state(trainer.optimizers[0])
         tensors |= _all_randomness(run.processes)
+        tensors |= run.observed.tensors(whole_history(run))
         with run.layout.gathered():
             if run.processes.is_first:
                 self._write(trainer, module, tensors, others)
@@ -337,6 +342,7 @@ class Watcher(lightning.Callback):
             identity=run.identity,
             metrics=run.recorder.text,
             forecast=run.forecast.state(),
+            answers=run.observed.answers,
         )
         limit = run.config.save_total_limit
         path = save_checkpoint(run.model, run.folder, snapshot, limit)
@@ -349,9 +355,17 @@ def _all_randomness(processes: Processes) -> Tensors:
     return {name: state for each in states for name, state in each.items()}
 
 
+def whole_history(run: Run) -> RowHistory:
+    """Return the losses of the rows that all processes learnt from."""
+    first, *others = run.processes.from_all(run.observed.history)
+    return sum(others, start=first)
+
+
 def _take_up(run: Run, snapshot: Snapshot) -> None:
     progress = snapshot.progress
     restore_model(run.model.engine.model, snapshot.tensors)
+    if run.processes.is_first:
+        run.observed.restore(snapshot.tensors, snapshot.answers)
     path = run.folder / f"{PREFIX}{progress.step}"
     run.recorder.go_on(
         snapshot.metrics,
@@ -379,9 +393,10 @@ def _precision(model: BaseModel) -> Any:
     return "bf16-mixed" if half else "32-true"
 
 
-def _listed(logger: Loggers) -> Any:
+def listed(logger: Loggers) -> list[Logger]:
+    """Return the loggers that a user gave."""
     if logger is None or isinstance(logger, bool):
-        return False
+        return []
     return [logger] if isinstance(logger, Logger) else list(logger)
 
 

@@ -27,6 +27,8 @@ class MicroBatch:
     """What every part of the step is weighted by: learnt tokens, pairs, judgements."""
     step_units: tuple[Any, ...]
     """All that is learnt from in the step."""
+    units: tuple[Any, ...]
+    """Those of them in this part, in the order of the batch."""
     ends_step: bool
     """Whether it is the last that this process takes of the step."""
     counts: bool = True
@@ -126,6 +128,7 @@ class Epochs:
                     step_planned=planned,
                     step_weight=weight,
                     step_units=units,
+                    units=tuple(part),
                     ends_step=number == len(own),
                     counts=share.counts,
                 )

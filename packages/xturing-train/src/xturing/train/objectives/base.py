@@ -18,6 +18,11 @@ from xturing.train.objectives.comparison import Tally
 class Unit(Protocol):
     """What is put into batches as a whole: an example, a pair, a judgement."""
 
+    @property
+    def row(self) -> int:
+        """Index of its row in the dataset."""
+        ...
+
     def __len__(self) -> int:
         """Return the length in tokens of its longest sequence."""
         ...
@@ -42,11 +47,22 @@ class Scored:
     """What an objective makes of a micro-batch."""
 
     losses: Tensor
-    """In nats; they add up to the micro-batch's part of what is lowered."""
+    """In nats; they add up to the micro-batch's part of what is lowered. Of pairs and
+    judgements, there is one for each."""
     tokens: int
     """Learnt tokens whose log-probabilities are in the losses."""
     tally: Tally | None = None
     """How wanted answers did against unwanted ones, where there are such."""
+    token_losses: Tensor | None = None
+    """Supervised fine-tuning: the loss of each learnt token, of shape (learnt,), in
+    the order of the batch's units. They are what is lowered, so they are smoothed where
+    that is; they need no gradient. None: tokens have no losses of their own."""
+
+    @property
+    def each(self) -> Tensor:
+        """Loss of each token, pair or judgement, of shape (weight,), detached."""
+        found = self.losses if self.token_losses is None else self.token_losses
+        return found.detach()
 
 
 def filled(ledger: Ledger, dataset: BaseDataset, max_length: int) -> Ledger:

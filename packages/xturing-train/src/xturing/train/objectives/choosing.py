@@ -25,6 +25,8 @@ class Method:
     """Takes the settings and the id of padding."""
     kinds: tuple[Kind, ...]
     """Rows that it learns from."""
+    measure: str
+    """What the mean loss is over: a token, a pair or a judgement."""
     settings: tuple[str, ...]
     """Settings that are not read by all objectives, but by this one."""
 
@@ -33,17 +35,25 @@ METHODS: Mapping[str, Method] = {
     "sft": Method(
         make=Supervised.of,
         kinds=("messages", "instruction", "text"),
+        measure="token",
         settings=("label_smoothing",),
     ),
     "dpo": Method(
         make=DirectPreference.of,
         kinds=("preference",),
+        measure="pair",
         settings=("beta", "label_smoothing"),
     ),
-    "orpo": Method(make=OddsRatio.of, kinds=("preference",), settings=("orpo_lambda",)),
+    "orpo": Method(
+        make=OddsRatio.of,
+        kinds=("preference",),
+        measure="pair",
+        settings=("orpo_lambda",),
+    ),
     "kto": Method(
         make=KahnemanTversky.of,
         kinds=("judgement",),
+        measure="judgement",
         settings=("beta", "desirable_weight", "undesirable_weight"),
     ),
 }

@@ -65,6 +65,11 @@ class JudgedUnit:
         return len(self.answer)
 
     @property
+    def row(self) -> int:
+        """Index of its row in the dataset."""
+        return self.answer.row
+
+    @property
     def examples(self) -> tuple[Example, ...]:
         """What is scored."""
         return self.answer, self.mismatched

@@ -30,6 +30,11 @@ class Compared:
         return max(len(self.chosen), len(self.rejected))
 
     @property
+    def row(self) -> int:
+        """Index of its row in the dataset."""
+        return self.chosen.row
+
+    @property
     def examples(self) -> tuple[Example, ...]:
         """What is scored."""
         return self.chosen, self.rejected

@@ -68,4 +68,4 @@ class Supervised:
         """Return the loss of each learnt token; it is smoothed only in training."""
         smoothing = self.label_smoothing if model.training else 0.0
         losses = token_losses(model, batch, smoothing)
-        return Scored(losses, len(losses))
+        return Scored(losses, len(losses), token_losses=losses.detach())

@@ -6,6 +6,7 @@ from time import monotonic
 
 Clock = Callable[[], float]
 """Seconds since any moment; it never goes back."""
+SAMPLES = "samples"
 SAVING = "saving"
 VALIDATION = "validation"
 

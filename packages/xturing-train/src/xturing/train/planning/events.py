@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 from xturing.core.events import Event
-from xturing.train.planning.planner import Choice, Prediction
+from xturing.train.planning.planner import Prediction
+from xturing.train.reporting.additions import Choice
 
 
 @dataclass(frozen=True, kw_only=True)

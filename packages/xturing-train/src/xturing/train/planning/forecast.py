@@ -20,13 +20,13 @@ from xturing.train.planning.deadline import SAVING, VALIDATION, Deadline
 from xturing.train.planning.measuring import MicroSteps
 from xturing.train.planning.pace import Pace, Position, Timetable, regular
 from xturing.train.planning.planner import (
-    Choice,
     Decisions,
     Prediction,
     Task,
     decide,
 )
 from xturing.train.planning.threads import fastest_threads
+from xturing.train.reporting.additions import Choice
 from xturing.train.schedule import MOST_WARMUP_STEPS, RunPlan
 from xturing.train.throughput import compiled_if_worth_it, micro_batch_tokens
 

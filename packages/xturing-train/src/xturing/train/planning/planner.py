@@ -8,7 +8,9 @@ from statistics import median
 from typing import Any, Literal, Protocol
 
 from xturing.core.errors import SettingsError
+from xturing.core.quantities import shown_duration
 from xturing.train.planning.costs import CostModel, Measured, Shape, StepCosts, fit
+from xturing.train.reporting.additions import Choice, Topic
 
 MEASURING_SHARE = 0.1
 """Most of a run's time that is spent on measuring."""
@@ -20,15 +22,6 @@ MEMORY_USED = 0.95
 """Share of the memory given that a plan may use by its own prediction."""
 WORTH_A_CHANGE = 0.05
 """Share of the time that another division must save to be chosen."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Choice:
-    """Something that was decided for the user."""
-
-    name: str
-    value: str
-    reason: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -263,3 +256,16 @@ def _checkpointing_choice(
 
 def _gigabytes(size: float) -> str:
     return f"{size / 1e9:.2f} GB"
+
+
+def plan_topic(predicted: Prediction, real: Prediction) -> Topic:
+    """Return what was predicted of a run beside what came of it, for its report."""
+    return Topic(
+        title="Prediction and fact",
+        columns=("", "predicted", "fact"),
+        rows=(
+            ("steps", f"{predicted.steps:,}", f"{real.steps:,}"),
+            ("time", shown_duration(predicted.seconds), shown_duration(real.seconds)),
+            ("memory", _gigabytes(predicted.peak_bytes), _gigabytes(real.peak_bytes)),
+        ),
+    )

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import torch
 
-from xturing.train.planning.planner import Choice
+from xturing.train.reporting.additions import Choice
 
 TRIALS = 3
 """Times that every number of threads is measured; the fastest counts."""

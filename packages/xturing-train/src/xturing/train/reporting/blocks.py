@@ -1,0 +1,49 @@
+"""What a paper is made of, whatever it is written in."""
+
+from dataclasses import dataclass
+
+from xturing.train.reporting.curves import Line
+
+
+@dataclass(frozen=True)
+class Paragraph:
+    """Words of our own or a user's; none of them is markup."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Quote:
+    """Words that are shown as they stand, line breaks included."""
+
+    title: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of cells."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True)
+class Curves:
+    """Lines over the same axes."""
+
+    title: str
+    x_label: str
+    y_label: str
+    lines: tuple[Line, ...]
+
+
+Block = Paragraph | Quote | Table | Curves
+
+
+@dataclass(frozen=True)
+class Section:
+    """A heading and what stands below it."""
+
+    title: str
+    blocks: tuple[Block, ...]
