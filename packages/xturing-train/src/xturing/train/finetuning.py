@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -99,7 +99,7 @@ def finetune(
     require_trackers(copied)
     deadline = Deadline(copied.max_time or math.inf)
     with (
-        returning_memory() if copied.return_memory else nullcontext(),
+        returning_memory(at_once=_is_returned(copied)),
         keeping_threads(),
         working_together(copied, model) as (config, processes),
         _started(config, processes, resume, deadline) as start,
@@ -287,6 +287,13 @@ def _finished(
             "report is missing."
         ) from error
     return report
+
+
+def _is_returned(config: FinetuningConfig) -> bool:
+    """Tell whether freed memory is given back at once, though that takes time."""
+    if config.return_memory == "auto":
+        return config.max_memory is not None
+    return config.return_memory
 
 
 def _compared(

@@ -28,23 +28,23 @@ _RESET_PEAK = "5"
 
 
 @contextmanager
-def returning_memory() -> Iterator[None]:
-    """Have large blocks that are freed given back to the system at once.
+def returning_memory(*, at_once: bool) -> Iterator[None]:
+    """Give back what was freed when the block ends, or `at_once` whenever it is.
 
+    The latter costs time: what is given back has to be fetched, and zeroed, again.
     Where the C library is not glibc, nothing changes.
     """
     library = _glibc()
-    if library is None:
-        yield
-        return
-    library.mallopt(_MMAP_THRESHOLD, LARGE_BLOCK)
-    library.malloc_trim(0)
+    if library is not None and at_once:
+        library.malloc_trim(0)
+        library.mallopt(_MMAP_THRESHOLD, LARGE_BLOCK)
     try:
         yield
     finally:
-        # What it was before cannot be asked for; this is what it tends to.
-        library.mallopt(_MMAP_THRESHOLD, LARGEST_SMALL_BLOCK)
-        library.malloc_trim(0)
+        if library is not None and at_once:
+            # What it was before cannot be asked for; this is what it tends to.
+            library.mallopt(_MMAP_THRESHOLD, LARGEST_SMALL_BLOCK)
+        return_memory()
 
 
 def return_memory() -> None:

@@ -87,14 +87,11 @@ class StepCosts:
 def fit(found: Sequence[Measured], step: StepCosts) -> CostModel:
     """Return the costs that come closest to what was measured, none of them below 0."""
     shapes = [each.shape for each in found]
-    causes = np.array([[1.0, s.tokens, s.pairs] for s in shapes])
+    # Of causes that explain as much, the first is taken.
+    causes = np.array([[s.tokens, 1.0, s.pairs] for s in shapes])
     times = np.array([each.seconds for each in found])
-    fixed, per_token, per_pair = _least_squares(causes, times)
-    peaks = np.array(
-        [float(p) for p in (step.idle_bytes, *(f.peak_bytes for f in found))]
-    )
-    tokens = np.array([0.0, *(shape.tokens for shape in shapes)])
-    base, per_more = _least_squares(np.stack([np.ones_like(tokens), tokens], 1), peaks)
+    per_token, fixed, per_pair = _least_squares(causes, times)
+    base, per_more = _least_squares(*_memory(found, step))
     return CostModel(
         fixed=fixed,
         per_token=per_token,
@@ -103,6 +100,21 @@ def fit(found: Sequence[Measured], step: StepCosts) -> CostModel:
         base_bytes=base + step.bytes,
         bytes_per_token=per_more,
     )
+
+
+def _memory(
+    found: Sequence[Measured], step: StepCosts
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return causes (a constant and tokens) and effects of what was measured.
+
+    The first micro-batch makes things that stay, so the memory before it tells little,
+    but more than nothing where there was one size only.
+    """
+    sizes = [(each.shape.tokens, each.peak_bytes) for each in found]
+    if len({tokens for tokens, _ in sizes}) < 2:
+        sizes.append((0, step.idle_bytes))
+    causes = np.array([[1.0, tokens] for tokens, _ in sizes])
+    return causes, np.array([float(peak) for _, peak in sizes])
 
 
 def _least_squares(

@@ -16,8 +16,8 @@ MEASURING_SHARE = 0.1
 """Most of a run's time that is spent on measuring."""
 MEASURING_SECONDS = 60.0
 """The same in seconds, however long the run is."""
-LARGE_ENOUGH = 0.25
-"""A micro-batch of this share of the largest one tells the memory of that."""
+SMALLEST = 2
+"""Rows of the smallest micro-batch that is measured."""
 MEMORY_USED = 0.95
 """Share of the memory given that a plan may use by its own prediction."""
 WORTH_A_CHANGE = 0.05
@@ -168,20 +168,27 @@ def _measured(task: Task, machine: Machine) -> CostModel:
 
 
 def _to_measure(task: Task) -> Iterator[Sequence[Any]]:
-    """Yield units for micro-batches, roughly from small to large."""
+    """Yield units for micro-batches, roughly from small to the run's largest.
+
+    They are never single rows if there are others, which runs avoid, too: compiled
+    blocks do not take them.
+    """
     by_length = sorted(task.units, key=len)
-    middle = len(by_length) // 2
-    largest = LARGE_ENOUGH * task.largest(None)
-    yield by_length[middle : middle + 1]
-    count = 4
-    yield by_length[-1:]
-    while count <= len(by_length):
-        start = max(min(middle, len(by_length) - count), 0)
-        yield by_length[start : start + count]
-        longest = len(by_length[start + count - 1])
-        if count * task.sequences_per_unit * longest >= largest:
-            return
-        count *= 2
+    typical = task.sequences_per_unit * len(_middle(by_length, SMALLEST)[-1])
+    most = min(max(task.largest(None) // typical, SMALLEST), len(by_length))
+    count = SMALLEST
+    yield _middle(by_length, count)
+    while count < most:
+        count = min(2 * count, most)
+        yield _middle(by_length, count)
+        if count <= 2 * SMALLEST:
+            yield by_length[-SMALLEST:]
+
+
+def _middle(by_length: Sequence[Any], count: int) -> Sequence[Any]:
+    """Return so many units of typical lengths."""
+    start = max((len(by_length) - count) // 2, 0)
+    return by_length[start : start + count]
 
 
 def _chosen(task: Task, costs: CostModel, *, is_checkpointed: bool) -> Decisions:
