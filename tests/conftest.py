@@ -84,6 +84,14 @@ def alpaca() -> Path:
 
 
 @pytest.fixture
+def preferences() -> Path:
+    file = SHARED / "preference_en.json"
+    if not file.is_file():
+        pytest.skip("the real preferences are kept beside the project, not in it")
+    return file
+
+
+@pytest.fixture
 def letter() -> Path:
     file = SHARED / "documents" / "investor_letter.pdf"
     if not file.is_file():

@@ -15,6 +15,7 @@ from xturing.models import BaseModel, families
 from xturing.models.hub import locate, locate_family
 from xturing.models.loss import isolating_mask, supervised_losses
 from xturing.models.wheels import wheel_file
+from xturing.train import verify
 
 pytestmark = pytest.mark.slow
 
@@ -70,6 +71,12 @@ def test_real_rows_decode_to_their_answers_and_end(smollm2, alpaca):
     for example in encode(dataset, tokenizer, max_length=8192).examples:
         learnt = tokenizer.decode(example.ids[example.labels != IGNORE])
         assert learnt == dataset[example.row]["target"] + "<|im_end|>"
+
+
+def test_every_way_to_train_it_agrees():
+    rows = quickstart.sample()[0].select(range(20))
+    found = verify(BaseModel.create("smollm2_lora"), rows, rows=3, skip=["compiling"])
+    assert {check.verdict for check in found.checks} == {"passed"}
 
 
 @torch.inference_mode()

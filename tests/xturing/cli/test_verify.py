@@ -12,7 +12,7 @@ def said(tiny_folder, tmp_path):
     """Return the options that verify a tiny model on four rows, without compiling."""
     (tmp_path / "rows.json").write_text(json.dumps(tiny.ROWS))
     model = ["-m", "generic_lora", "--weights", tiny_folder]
-    return [*model, "-d", "rows.json", "--rows", 4]
+    return [*model, "-d", "rows.json", "--rows", 4, "--skip", "compiling"]
 
 
 @pytest.fixture

@@ -242,6 +242,18 @@ def test_the_held_out_margin_rises(tiny_folder, tmp_path, name):
     assert report.run_ledger.in_loss == report.run_ledger.planned
 
 
+def test_dpo_on_real_preferences_raises_the_margin_on_others(tiny_model, preferences):
+    config = tiny_model.finetuning_config()
+    config.max_length, config.length_policy = 300, "truncate"
+    config.learning_rate, config.num_train_epochs = 3e-3, 2
+    config.validation_split = 0.25
+    rows = PreferenceDataset(preferences, limit=160)
+    report = tiny_model.finetune(rows)
+    assert report.comparison_before.margin == 0.0
+    assert report.comparison_after.margin > 0.1
+    assert report.comparison_after.accuracy > 0.55
+
+
 def test_preferences_are_learnt_by_dpo_and_it_is_told(tiny_folder, tmp_path):
     heard = []
     with listening(heard.append):

@@ -535,9 +535,7 @@ def test_killed_at_twenty_random_moments_a_run_ends_in_the_same_bits__peer_theme
 
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the runs are forks")
-def test_the_real_model_killed_twice_ends_in_the_same_bits__peer_theme_8(
-    smollm2, tmp_path
-):
+def test_the_real_model_killed_ends_in_the_same_bits__peer_theme_8(smollm2, tmp_path):
     program = Path(tiny.__file__).with_name("dying.py")
     done = subprocess.run(
         [

@@ -13,11 +13,18 @@ import torch
 from transformers.models.gpt2.modeling_gpt2 import GPT2Model
 from transformers.models.llama.modeling_llama import LlamaDecoderLayer, LlamaModel
 
-from xturing.core.errors import SettingsError, UnknownNameError
+from xturing.core.errors import CompileError, SettingsError, UnknownNameError
 from xturing.core.events import listening
 from xturing.core.labels import IGNORE
 from xturing.data import InstructionDataset, TextDataset, open_dataset
-from xturing.models import BaseModel, GenericLoraModel, GenericModel, Variant, families
+from xturing.models import (
+    BaseModel,
+    GenericLoraModel,
+    GenericModel,
+    Variant,
+    compiling,
+    families,
+)
 from xturing.train import Checked, Verification, scoring, verify
 from xturing.train.objectives.sft import Supervised
 from xturing.train.verification import ways
@@ -54,6 +61,11 @@ def model_of(tmp_path_factory):
     return model
 
 
+def verified(model, dataset, *, skip=(), **options) -> Verification:
+    """Verify without compiling, which takes most of the time."""
+    return verify(model, dataset, skip=["compiling", *skip], **options)
+
+
 def verdicts(found: Verification) -> dict[str, set[str]]:
     """Return the names of the checks by what came of them."""
     kinds = {check.verdict for check in found.checks}
@@ -67,9 +79,26 @@ def verdicts(found: Verification) -> dict[str, set[str]]:
     "file", ["deepseek", "gpt2", "gptj", "llama", "mixtral", "opt", "qwen3", "smollm3"]
 )
 def test_models_that_can_pack_pass_everything(model_of, file):
-    found = verify(model_of(file), ROWS)
+    found = verified(model_of(file), ROWS)
     assert verdicts(found) == {"passed": POSSIBLE | PACKED}
     assert all(0 <= (check.largest_error or 0) < 1e-5 for check in found.checks)
+
+
+@pytest.mark.slow
+def test_compiled_blocks_pass_too(model_of):
+    found = verify(model_of("llama"), ROWS, rows=4)
+    assert verdicts(found) == {"passed": POSSIBLE | PACKED | {"compiling"}}
+
+
+def test_where_there_is_no_compiler_it_is_not_possible_and_why(monkeypatch, tiny_model):
+    def missing(_model):
+        raise CompileError("InvalidCxxCompiler: No working C++ compiler found")
+
+    monkeypatch.setattr(compiling, "_try_out", missing)
+    found = verify(tiny_model, ROWS, rows=2)
+    (check,) = [each for each in found.checks if each.name == "compiling"]
+    assert (found.passed, check.verdict) == (True, "not possible")
+    assert "No working C++ compiler" in check.reason
 
 
 @pytest.mark.parametrize(
@@ -84,27 +113,27 @@ def test_models_that_can_pack_pass_everything(model_of, file):
 def test_what_an_architecture_cannot_do_is_not_passed_but_not_possible(
     model_of, file, why
 ):
-    found = verify(model_of(file), ROWS)
+    found = verified(model_of(file), ROWS)
     assert verdicts(found) == {"passed": POSSIBLE, "not possible": PACKED}
     reasons = [each.reason for each in found.checks if each.verdict == "not possible"]
     assert all(why in reason for reason in reasons)
 
 
 def test_all_weights_may_be_trained(tiny_folder):
-    found = verify(GenericModel(tiny_folder), ROWS)
+    found = verified(GenericModel(tiny_folder), ROWS)
     assert verdicts(found) == {"passed": POSSIBLE | PACKED}
 
 
 @pytest.mark.parametrize("scheme", ["int8", "int4"])
 def test_quantized_weights_are_verified_as_strictly(tiny_folder, scheme):
     name = f"generic_lora_{scheme}"
-    found = verify(BaseModel.create(name, weights_path=tiny_folder), ROWS, rows=4)
+    found = verified(BaseModel.create(name, weights_path=tiny_folder), ROWS, rows=4)
     assert (found.passed, found.bound) == (True, 1e-4)
 
 
 def test_plain_texts_are_verified(tiny_folder):
     texts = TextDataset([{"text": row["target"]} for row in ROWS])
-    found = verify(GenericLoraModel(tiny_folder), texts)
+    found = verified(GenericLoraModel(tiny_folder), texts)
     assert verdicts(found) == {"passed": POSSIBLE | PACKED}
 
 
@@ -116,7 +145,7 @@ def test_conversations_of_many_turns_are_verified(tiny_folder):
         {"role": "assistant", "content": "the dog"},
     ]
     rows = [{"messages": chat}, {"messages": chat[:2]}]
-    found = verify(GenericLoraModel(tiny_folder), open_dataset(rows))
+    found = verified(GenericLoraModel(tiny_folder), open_dataset(rows))
     assert verdicts(found) == {"passed": POSSIBLE | PACKED}
 
 
@@ -125,7 +154,7 @@ def test_rows_that_were_cut_are_verified(tiny_folder, policy):
     model = GenericLoraModel(tiny_folder)
     config = model.finetuning_config()
     config.max_length, config.length_policy = 34, policy
-    assert verify(model, ROWS, skip=["packing"]).passed
+    assert verified(model, ROWS, skip=["packing"]).passed
 
 
 # Broken on purpose.
@@ -144,7 +173,8 @@ def wrap(monkeypatch, kind, change):
 
 def ignores_the_documents(monkeypatch):
     def plain(options):
-        if options["attention_mask"].ndim == 4:
+        mask = options["attention_mask"]
+        if mask is not None and mask.ndim == 4:
             ids = options["input_ids"]
             options["attention_mask"] = torch.ones_like(ids)
         return options
@@ -153,26 +183,13 @@ def ignores_the_documents(monkeypatch):
 
 
 def looks_ahead(monkeypatch):
-    def open_mask(options):
-        mask = options["attention_mask"]
-        if mask.ndim == 2:
-            hidden = (mask[:, None, None, :] == 0).expand(-1, 1, mask.shape[1], -1)
-            options["attention_mask"] = torch.zeros(hidden.shape).masked_fill(
-                hidden, torch.finfo(torch.float32).min
-            )
-        return options
-
-    wrap(monkeypatch, LlamaModel, open_mask)
-
-
-def reads_padding_too(monkeypatch):
-    def open_mask(options):
+    def everything(options):
         length = options["input_ids"].shape[1]
-        if options["attention_mask"].ndim == 2:
+        if options["attention_mask"] is None:
             options["attention_mask"] = torch.zeros(1, 1, length, length)
         return options
 
-    wrap(monkeypatch, LlamaModel, open_mask)
+    wrap(monkeypatch, LlamaModel, everything)
 
 
 def ignores_positions(monkeypatch):
@@ -234,8 +251,7 @@ def learns_nothing_of_one_row(batch):
     ("damage", "architecture", "failing"),
     [
         (ignores_the_documents, "llama", PACKED),
-        (looks_ahead, "llama", {"later tokens", "packing"}),
-        (reads_padding_too, "llama", {"later tokens", "padding", "accumulation"}),
+        (looks_ahead, "llama", {"later tokens", "padding", "accumulation", "packing"}),
         (ignores_positions, "gpt2", {"packing"}),
         (sees_other_rows, "llama", {"other rows", "accumulation"}),
         (computes_otherwise_the_second_time, "llama", {"checkpointing"}),
@@ -247,7 +263,7 @@ def test_a_broken_model_fails__peer_theme_9(
 ):
     model = model_of(architecture)
     damage(monkeypatch)
-    found = verify(model, ROWS)
+    found = verified(model, ROWS)
     assert failing <= {check.name for check in found.failed}
     assert all(check.reason for check in found.failed)
 
@@ -276,7 +292,7 @@ def test_a_broken_loss_mask_fails__peer_theme_1(
 
     monkeypatch.setattr(Supervised, "collate", broken)
     skipped = [comparison.name for comparison in ways.COMPARISONS]
-    (failed, *_) = verify(tiny_model, ROWS, skip=skipped).failed
+    (failed, *_) = verified(tiny_model, ROWS, skip=skipped).failed
     assert failed.name == "loss mask"
     assert re.match("the list, row [0-9]+: ", failed.reason)
     assert re.search(reason, failed.reason)
@@ -299,7 +315,7 @@ def test_an_answer_that_is_left_out_fails__peer_theme_1(monkeypatch, tiny_model)
 
     monkeypatch.setattr(Supervised, "collate", only_the_first)
     skipped = [comparison.name for comparison in ways.COMPARISONS]
-    found = verify(tiny_model, open_dataset([{"messages": chat}]), skip=skipped)
+    found = verified(tiny_model, open_dataset([{"messages": chat}]), skip=skipped)
     assert "1 of 2 answers are not learnt" in found.failed[0].reason
 
 
@@ -311,7 +327,7 @@ def test_a_mean_of_means_fails__peer_theme_5(monkeypatch, tiny_model):
         return replace(scored, losses=scored.losses / len(scored.losses))
 
     monkeypatch.setattr(Supervised, "score", averaged)
-    assert "accumulation" in {each.name for each in verify(tiny_model, ROWS).failed}
+    assert "accumulation" in {each.name for each in verified(tiny_model, ROWS).failed}
 
 
 def test_a_loss_that_is_not_the_labels_cross_entropy_fails(monkeypatch, tiny_model):
@@ -321,7 +337,7 @@ def test_a_loss_that_is_not_the_labels_cross_entropy_fails(monkeypatch, tiny_mod
         return 1.01 * real(*args, **options)
 
     monkeypatch.setattr(scoring, "supervised_losses", louder)
-    assert "loss" in {check.name for check in verify(tiny_model, ROWS).failed}
+    assert "loss" in {check.name for check in verified(tiny_model, ROWS).failed}
 
 
 def test_what_is_no_number_fails(monkeypatch, tiny_model):
@@ -329,7 +345,7 @@ def test_what_is_no_number_fails(monkeypatch, tiny_model):
     from xturing.train.verification import verifying
 
     monkeypatch.setattr(verifying, "gradient_difference", lambda *_: float("nan"))
-    assert "loss" in {check.name for check in verify(tiny_model, ROWS).failed}
+    assert "loss" in {check.name for check in verified(tiny_model, ROWS).failed}
 
 
 # What it promises besides.
@@ -341,7 +357,7 @@ def test_the_model_stays_as_it_is(tiny_folder):
     before = {name: value.clone() for name, value in network.state_dict().items()}
     flags = [parameter.requires_grad for parameter in network.parameters()]
     state = torch.get_rng_state()
-    verify(model, ROWS)
+    verified(model, ROWS)
     assert model.engine.model is network
     assert not network.training
     after = network.state_dict()
@@ -356,7 +372,7 @@ def test_a_tuned_adapter_is_verified_and_stays_as_it_is(tiny_model):
     tiny_model.finetune(ROWS)
     network = tiny_model.engine.model
     before = {name: value.clone() for name, value in network.state_dict().items()}
-    assert verify(tiny_model, ROWS).passed
+    assert verified(tiny_model, ROWS).passed
     after = network.state_dict()
     assert all(torch.equal(after[name], before[name]) for name in before)
 
@@ -364,13 +380,13 @@ def test_a_tuned_adapter_is_verified_and_stays_as_it_is(tiny_model):
 def test_rows_are_chosen_from_short_to_long_and_always_the_same(tiny_folder):
     model = GenericLoraModel(tiny_folder)
     skipped = [comparison.name for comparison in ways.COMPARISONS]
-    one, other = (verify(model, ROWS, rows=3, skip=skipped) for _ in range(2))
+    one, other = (verified(model, ROWS, rows=3, skip=skipped) for _ in range(2))
     assert one == other
     assert one.rows == 3
 
 
 def test_one_row_alone_can_be_verified(tiny_folder):
-    found = verify(GenericLoraModel(tiny_folder), ROWS[:1])
+    found = verified(GenericLoraModel(tiny_folder), ROWS[:1])
     packed_or_padded = PACKED | {"padding", "other rows"}
     assert verdicts(found)["not possible"] == packed_or_padded
     assert found.passed
@@ -379,7 +395,7 @@ def test_one_row_alone_can_be_verified(tiny_folder):
 def test_a_check_that_is_skipped_is_not_made(tiny_folder):
     heard = []
     with listening(heard.append):
-        found = verify(GenericLoraModel(tiny_folder), ROWS, skip=["packing", "loss"])
+        found = verified(GenericLoraModel(tiny_folder), ROWS, skip=["packing", "loss"])
     names = {check.name for check in found.checks}
     assert names == (POSSIBLE | PACKED) - {"packing", "loss"}
     told = [event for event in heard if isinstance(event, Checked)]
@@ -388,14 +404,14 @@ def test_a_check_that_is_skipped_is_not_made(tiny_folder):
 
 
 def test_a_report_can_be_written_as_json(tiny_folder):
-    found = verify(GenericLoraModel(tiny_folder), ROWS, rows=2)
+    found = verified(GenericLoraModel(tiny_folder), ROWS, rows=2)
     read = json.loads(json.dumps(found.as_dict()))
     assert read["passed"] is True
     assert {check["name"] for check in read["checks"]} == POSSIBLE | PACKED
 
 
 def test_a_bound_that_rounding_cannot_keep_fails(tiny_folder):
-    found = verify(GenericLoraModel(tiny_folder), ROWS, bound=1e-12)
+    found = verified(GenericLoraModel(tiny_folder), ROWS, bound=1e-12)
     assert "accumulation" in {check.name for check in found.failed}
 
 
@@ -410,10 +426,10 @@ MISTAKES = {
 )
 def test_mistakes_are_refused(tiny_folder, options, kind, message):
     with pytest.raises(kind, match=message):
-        verify(GenericLoraModel(tiny_folder), InstructionDataset(ROWS), **options)
+        verified(GenericLoraModel(tiny_folder), InstructionDataset(ROWS), **options)
 
 
 def test_rows_of_preferences_are_refused(tiny_folder):
     pairs = [{"prompt": "say fox", "chosen": "fox", "rejected": "dog"}]
     with pytest.raises(SettingsError, match="rows of the kind messages"):
-        verify(GenericLoraModel(tiny_folder), open_dataset(pairs))
+        verified(GenericLoraModel(tiny_folder), open_dataset(pairs))
