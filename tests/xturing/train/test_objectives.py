@@ -247,7 +247,7 @@ def test_dpo_on_real_preferences_raises_the_margin_on_others(tiny_model, prefere
     config.max_length, config.length_policy = 300, "truncate"
     config.learning_rate, config.num_train_epochs = 3e-3, 2
     config.validation_split = 0.25
-    rows = PreferenceDataset(preferences, limit=160)
+    rows = OPEN["dpo"](preferences, limit=160)
     report = tiny_model.finetune(rows)
     assert report.comparison_before.margin == 0.0
     assert report.comparison_after.margin > 0.1
