@@ -108,6 +108,7 @@ def test_what_was_predicted_is_told_and_kept_beside_what_came_of_it(
     written = json.loads((report.output_dir / "report.json").read_text())
     assert written["predicted"]["steps"] == report.predicted.steps
     assert {each["name"] for each in written["choices"]} == {
+        "objective",
         "threads",
         "dtype",
         "micro_batch_tokens",

@@ -10,6 +10,7 @@ from transformers import AutoModelForCausalLM
 
 from xturing.core.errors import DataError, SettingsError
 from xturing.core.events import Notice, listening
+from xturing.data import open_dataset
 from xturing.models import GenericLoraModel
 from xturing.models.loss import trainable
 from xturing.models.settings import FinetuningConfig
@@ -247,7 +248,7 @@ def test_dpo_on_real_preferences_raises_the_margin_on_others(tiny_model, prefere
     config.max_length, config.length_policy = 300, "truncate"
     config.learning_rate, config.num_train_epochs = 3e-3, 2
     config.validation_split = 0.25
-    rows = OPEN["dpo"](preferences, limit=160)
+    rows = open_dataset(preferences, limit=160)
     report = tiny_model.finetune(rows)
     assert report.comparison_before.margin == 0.0
     assert report.comparison_after.margin > 0.1

@@ -357,13 +357,11 @@ def test_what_others_add_is_in_every_paper(report):
 
 
 def test_what_was_chosen_is_told_with_its_reason(written, page):
-    assert written["choices"] == [
-        {
-            "name": "objective",
-            "value": "sft",
-            "reason": "the rows are of the kind instruction",
-        }
-    ]
+    assert written["choices"][0] == {
+        "name": "objective",
+        "value": "sft",
+        "reason": "the rows are of the kind instruction",
+    }
     assert "the rows are of the kind instruction" in page
 
 

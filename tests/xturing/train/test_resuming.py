@@ -424,7 +424,9 @@ def test_a_signal_in_the_middle_of_a_step_waits_for_its_end(
 
     monkeypatch.setattr(scoring, "supervised_losses", interrupted)
     with pytest.raises(SystemExit):
-        run(tiny_folder, tmp_path / "run", save_steps=100).finetune(tiny.ROWS)
+        run(
+            tiny_folder, tmp_path / "run", save_steps=100, micro_batch_tokens=None
+        ).finetune(tiny.ROWS)
     assert [path.name for path in checkpoints(tmp_path / "run")] == ["checkpoint-2"]
     assert len(calls) == 4
 
@@ -476,7 +478,7 @@ def test_a_loss_that_is_no_number_names_the_last_good_checkpoint(
 
     monkeypatch.setattr(scoring, "supervised_losses", broken)
     with pytest.raises(TrainingError, match=r"loss became nan at step 4.*point-3\."):
-        run(tiny_folder, tmp_path / "run").finetune(tiny.ROWS)
+        run(tiny_folder, tmp_path / "run", micro_batch_tokens=None).finetune(tiny.ROWS)
     assert fault(tmp_path / "run" / "checkpoint-3") is None
 
 

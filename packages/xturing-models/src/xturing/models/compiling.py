@@ -39,11 +39,12 @@ def compiled_blocks(model: Any) -> Iterator[None]:
             f"{type(model).__name__} does not tell which of its layers are alike."
         )
     try:
-        for block in blocks:
-            block.compile(dynamic=True)
-            block._compiled_call_impl = _where_fit(block)  # noqa: SLF001
-        _try_out(model)
-        yield
+        with _quiet_compiler():
+            for block in blocks:
+                block.compile(dynamic=True)
+                block._compiled_call_impl = _where_fit(block)  # noqa: SLF001
+            _try_out(model)
+            yield
     finally:
         for block in blocks:
             block._compiled_call_impl = None  # noqa: SLF001
@@ -69,7 +70,6 @@ def _try_out(model: Any) -> None:
         with (
             torch.random.fork_rng([device] if device.type == "cuda" else []),
             torch.enable_grad(),
-            _quiet_compiler(),
         ):
             logits = model(input_ids=rows, use_cache=False).logits
             torch.autograd.grad(logits.sum(), learning, allow_unused=True)

@@ -40,6 +40,8 @@ IDLE_SETTINGS = {
     "gradient_checkpointing",
     "logging_steps",
     "output_dir",
+    "report",
+    "report_samples",
     "save_steps",
     "save_total_limit",
     "trackers",
