@@ -176,3 +176,14 @@ def test_the_command_starts_its_processes_and_speaks_once__predecessor_fault_36(
     metrics = (tmp_path / "tuned" / "metrics.jsonl").read_text()
     assert len(re.findall('"step": 1,', metrics)) <= 1
     assert BaseModel.load(tmp_path / "tuned").generate(texts="say fox") is not None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("strategy", ["ddp", "deepspeed_stage_2_offload"])
+def test_a_strategy_works_with_one_process(team, alone, job, strategy):
+    expected = alone(settings=ADAPTER)
+    found = finished(
+        team.run(job(processes=1, settings=ADAPTER | {"strategy": strategy}))
+    )
+    assert found["losses"] == pytest.approx(expected["losses"], abs=TOLERANCE)
+    assert found["answer"] == expected["answer"]

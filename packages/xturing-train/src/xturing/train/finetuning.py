@@ -66,12 +66,18 @@ def finetune(
     the one in `output_dir`, or in the folder that is given; of a checkpoint's folder,
     that checkpoint is taken. Ctrl-C and SIGTERM write a checkpoint before they end it.
 
+    With several `devices`, this program is started again for each further one, unless
+    torchrun or SLURM has done so, and comes to this call; those that were started here
+    end with it. The first process writes files and tells events.
+
     Raises:
         DataError: a row cannot be used.
         SettingsError: settings do not fit the model or the data, or are not those of
             the run that is to be resumed.
+        MissingDependencyError: the strategy or the optimizer needs DeepSpeed.
         OutputError: `output_dir` is in use, or the disk is full.
-        TrainingError: the loss is no number any more.
+        TrainingError: the loss is no number any more, or another process ended. Other
+            errors of another process are raised here, too.
         LedgerError: other tokens entered the loss than were to be learnt.
         KeyboardInterrupt: Ctrl-C stopped the run.
         SystemExit: SIGTERM stopped the run.

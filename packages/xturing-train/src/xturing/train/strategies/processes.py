@@ -18,7 +18,7 @@ import torch
 from torch import distributed
 
 from xturing.core import errors
-from xturing.core.errors import TrainingError, XTuringError
+from xturing.core.errors import SettingsError, TrainingError, XTuringError
 from xturing.core.events import unheard
 from xturing.train.strategies.launching import Helpers, is_helper
 from xturing.train.strategies.place import ALONE, Place
@@ -158,6 +158,9 @@ def _group(place: Place, device: str, notes: Store, *, is_kept: bool) -> Iterato
     """Have the processes be a group, in which tensors are sent.
 
     DeepSpeed knows a program's first group only, so that one is kept for further runs.
+
+    Raises:
+        SettingsError: the program made a group of others.
     """
     if not distributed.is_initialized():
         distributed.init_process_group(
@@ -168,6 +171,12 @@ def _group(place: Place, device: str, notes: Store, *, is_kept: bool) -> Iterato
             timeout=LONGEST_WAIT,
         )
         atexit.register(_leave_group)
+    elif distributed.get_world_size() != place.world_size:
+        raise SettingsError(
+            f"This program has a process group of {distributed.get_world_size()}, but "
+            f"{place.world_size} processes are to train. Leave it before, by "
+            "torch.distributed.destroy_process_group()."
+        )
     try:
         yield
     except BaseException:
