@@ -147,7 +147,8 @@ def test_an_error_of_one_process_is_that_of_all(team, job):
 def test_a_process_that_dies_ends_the_others(team, job):
     first, dead = team.run(job(settings=ADAPTER, fate="dies", step=1))
     assert dead["error"] == "dead"
-    assert "closed" in first["text"].lower()
+    assert first["error"] == "TrainingError"
+    assert "Another process of the run ended without a word" in first["text"]
 
 
 @pytest.mark.slow

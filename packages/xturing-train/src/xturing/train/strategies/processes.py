@@ -5,6 +5,7 @@ connections close, so that the others end with the same error.
 """
 
 import atexit
+import itertools
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -34,10 +35,11 @@ FAILURE = "failure"
 LONGEST_WAIT = timedelta(hours=2)
 """For one another: the first may be saving a large model."""
 
+GLOO = "gloo/transport"
+"""What errors of connections between CPU processes name."""
 MERCY = 5.0
 """Seconds that helpers have to end by themselves after an error."""
-
-_runs = 0
+_RUNS = itertools.count()
 
 
 class Processes:
@@ -96,8 +98,12 @@ class Processes:
 
 
 @contextmanager
-def together(place: Place, device: str, *, is_given: bool) -> Iterator[Processes]:
+def together(
+    place: Place, device: str, *, run: int, is_given: bool
+) -> Iterator[Processes]:
     """Join the other processes of a run, or start them unless they are given.
+
+    `run` is the same number in all of them, and another one in further runs.
 
     Raises:
         TrainingError: another one ended; or whatever error another one ended with.
@@ -111,7 +117,7 @@ def together(place: Place, device: str, *, is_given: bool) -> Iterator[Processes
             _start_helpers(helpers, place)
         stack.enter_context(_variables(place.variables))
         stack.enter_context(_threads(place))
-        notes = PrefixStore(f"run-{_runs}", store)
+        notes = PrefixStore(f"run-{run}", store)
         if is_helper():
             notes.set(f"here-{place.rank}", "")
         helpers.wait_until(lambda: _are_here(helpers.ranks, notes))
@@ -128,12 +134,9 @@ def together(place: Place, device: str, *, is_given: bool) -> Iterator[Processes
         raise SystemExit(0)
 
 
-@contextmanager
-def counted() -> Iterator[int]:
-    """Count the runs of this program, and yield how many there were before."""
-    global _runs
-    before, _runs = _runs, _runs + 1
-    yield before
+def count_run() -> int:
+    """Count the runs of this program, and return how many there were before."""
+    return next(_RUNS)
 
 
 @cache
@@ -214,7 +217,7 @@ def _failing_together(
         helpers.patience = MERCY
         # A connection that broke off is what another one's end looks like from here.
         if isinstance(error, RuntimeError) and processes.count > 1:
-            failure = _noted(notes) or helpers.failure()
+            failure = _noted(notes) or helpers.failure() or _breakage(error)
             if failure is not None:
                 raise failure from error
         note = {"kind": type(error).__name__, "text": str(error), "rank": rank}
@@ -238,6 +241,16 @@ def _noted(notes: Store) -> XTuringError | None:
     if kind is None:
         return TrainingError(f"{note['kind']}: {note['text']} {about}")
     return kind(f"{note['text']} {about}")
+
+
+def _breakage(error: RuntimeError) -> TrainingError | None:
+    """Return what an error says of another process, if it speaks of a connection."""
+    if not isinstance(error, distributed.DistError) and GLOO not in str(error):
+        return None
+    return TrainingError(
+        "Another process of the run ended without a word, or cannot be reached any "
+        f"more. The system may have killed it for its memory. ({error})"
+    )
 
 
 @contextmanager
