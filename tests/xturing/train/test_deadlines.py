@@ -21,6 +21,7 @@ from xturing.train.memory import returning_memory
 from xturing.train.objectives.choosing import METHODS
 from xturing.train.planning import deadline, measuring
 from xturing.train.planning.measuring import MicroSteps
+from xturing.train.schedule import plan_run
 
 SECONDS = 2.0
 """What a step takes by the clock, as well as by what is measured."""
@@ -164,8 +165,9 @@ def test_measuring_leaves_weights_gradients_and_randomness_as_they_were(
     network = tiny_model.prepare_training()
     before = {name: each.clone() for name, each in network.state_dict().items()}
     was_training, state = network.training, torch.random.get_rng_state()
-    machine = MicroSteps(tiny_model, objective, config)
-    with machine.prepared():
+    plan = plan_run(units, config, objective)
+    machine = MicroSteps(tiny_model, objective, config, plan)
+    with machine.training(is_checkpointed=False):
         step = machine.measure_step()
         found = machine.measure(units[:4])
     assert found.shape.units == 4

@@ -223,14 +223,11 @@ class FakeMachine:
         self.largest = 0
 
     @contextmanager
-    def prepared(self) -> Iterator[None]:
-        yield
-
-    @contextmanager
-    def checkpointed(self) -> Iterator[None]:
+    def training(self, *, is_checkpointed: bool) -> Iterator[None]:
         before = self.costs
-        self.costs = replace(before, bytes_per_token=before.bytes_per_token / 4)
-        self.largest = 0
+        if is_checkpointed:
+            self.costs = replace(before, bytes_per_token=before.bytes_per_token / 4)
+            self.largest = 0
         yield
         self.costs = before
 

@@ -156,7 +156,8 @@ def test_an_error_of_one_process_is_that_of_all(team, job):
 def test_a_process_that_dies_ends_the_others(team, job):
     first, dead = team.run(job(settings=ADAPTER, fate="dies", step=1))
     assert dead["error"] == "dead"
-    assert "closed" in first["text"].lower()
+    assert first["error"] == "TrainingError"
+    assert "Another process of the run ended without a word" in first["text"]
 
 
 @pytest.mark.slow
@@ -185,3 +186,14 @@ def test_the_command_starts_its_processes_and_speaks_once__predecessor_fault_36(
     metrics = (tmp_path / "tuned" / "metrics.jsonl").read_text()
     assert len(re.findall('"step": 1,', metrics)) <= 1
     assert BaseModel.load(tmp_path / "tuned").generate(texts="say fox") is not None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("strategy", ["ddp", "deepspeed_stage_2_offload"])
+def test_a_strategy_works_with_one_process(team, alone, job, strategy):
+    expected = alone(settings=ADAPTER)
+    found = finished(
+        team.run(job(processes=1, settings=ADAPTER | {"strategy": strategy}))
+    )
+    assert found["losses"] == pytest.approx(expected["losses"], abs=TOLERANCE)
+    assert found["answer"] == expected["answer"]

@@ -17,7 +17,7 @@ from xturing.models.base import BaseModel
 from xturing.models.settings import FinetuningConfig
 from xturing.train.checkpoints import Snapshot
 from xturing.train.events import TrainingStarted
-from xturing.train.memory import reset_peak, returning_memory
+from xturing.train.memory import peak_of, reset_peak_of, returning_memory
 from xturing.train.objectives.base import Objective, Units
 from xturing.train.objectives.choosing import METHODS, choose, refuse_rows
 from xturing.train.observed import Observed
@@ -84,13 +84,19 @@ def finetune(
     the one in `output_dir`, or in the folder that is given; of a checkpoint's folder,
     that checkpoint is taken. Ctrl-C and SIGTERM write a checkpoint before they end it.
 
+    With several `devices`, this program is started again for each further one, unless
+    torchrun or SLURM has done so, and comes to this call; those that were started here
+    end with it. The first process writes files and tells events.
+
     Raises:
         DataError: a row cannot be used.
         SettingsError: settings do not fit the model or the data, or are not those of
             the run that is to be resumed.
-        MissingDependencyError: a tracker is not installed.
+        MissingDependencyError: a tracker is not installed, or the strategy or the
+            optimizer needs DeepSpeed.
         OutputError: `output_dir` is in use, or the disk is full.
-        TrainingError: the loss is no number any more.
+        TrainingError: the loss is no number any more, or another process ended. Other
+            errors of another process are raised here, too.
         LedgerError: other tokens entered the loss than were to be learnt.
         KeyboardInterrupt: Ctrl-C stopped the run.
         SystemExit: SIGTERM stopped the run.
@@ -104,7 +110,7 @@ def finetune(
         working_together(copied, model) as (config, processes),
         _started(config, processes, resume, deadline) as start,
     ):
-        reset_peak()
+        reset_peak_of(model.engine.device.name)
         parts = _opened_parts(config, dataset, eval_dataset)
         return _finetune(model, config, parts, logger, start, deadline)
 
@@ -201,7 +207,9 @@ def _finetune(
     )
     write_json(start.own_folder / LEDGER_FILE, ledgers(started))
     observed = Observed(len(rows))
-    look = Look(model, config, objective, held_out, observed) if config.report else None
+    look = None
+    if config.report:
+        look = Look(model, config, objective, held_out, observed, resumed)
     additions.choices.extend(expected.choices)
     with (
         naming_last_checkpoint(folder),
@@ -274,7 +282,8 @@ def _finished(
     """
     if look is not None:
         report = report.found(look.at_tuned(rows, report.measure))
-    report = _compared(report, recorder, deadline)
+    peak = peak_of(model.engine.device.name)
+    report = _compared(report, peak, recorder, deadline)
     try:
         with fill_folder(report.output_dir) as draft:
             write_json(draft / REPORT_FILE, report.as_dict())
@@ -297,16 +306,12 @@ def _is_returned(config: FinetuningConfig) -> bool:
 
 
 def _compared(
-    report: FinetuneReport, recorder: Recorder, deadline: Deadline
+    report: FinetuneReport, peak: int, recorder: Recorder, deadline: Deadline
 ) -> FinetuneReport:
     """Return the report with what a run with limits really took; it is told, too."""
     if report.predicted is None:
         return report
-    real = Prediction(
-        steps=report.steps,
-        seconds=deadline.spent,
-        peak_bytes=report.peak_memory_bytes or 0,
-    )
+    real = Prediction(steps=report.steps, seconds=deadline.spent, peak_bytes=peak)
     recorder.add(PlanCompared(predicted=report.predicted, real=real))
     topics = (*report.topics, plan_topic(report.predicted, real))
     return replace(report, real=real, topics=topics)

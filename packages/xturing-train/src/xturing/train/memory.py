@@ -81,6 +81,25 @@ def reset_peak() -> bool:
     return True
 
 
+def reset_peak_of(device: str) -> None:
+    """Have `peak_of` begin anew; `device` is as torch writes it."""
+    if device == "cuda":
+        import torch
+
+        torch.cuda.reset_peak_memory_stats()
+    else:
+        reset_peak()
+
+
+def peak_of(device: str) -> int:
+    """Return the most bytes used of what limits a run: the GPU's, or the process's."""
+    if device == "cuda":
+        import torch
+
+        return torch.cuda.max_memory_allocated()
+    return peak_bytes() or 0
+
+
 def _status(name: str) -> int | None:
     try:
         lines = _STATUS.read_text().splitlines()

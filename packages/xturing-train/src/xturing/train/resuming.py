@@ -42,6 +42,7 @@ IDLE_SETTINGS = {
     "output_dir",
     "report",
     "report_samples",
+    "return_memory",
     "save_steps",
     "save_total_limit",
     "trackers",

@@ -28,7 +28,7 @@ from xturing.train.planning.planner import (
 from xturing.train.planning.threads import fastest_threads
 from xturing.train.reporting.additions import Choice
 from xturing.train.schedule import MOST_WARMUP_STEPS, RunPlan
-from xturing.train.throughput import compiled_if_worth_it, micro_batch_tokens
+from xturing.train.throughput import micro_batch_tokens
 
 WRITING = 100e6
 """Bytes of weights that are written, synced and moved in a second, at the least."""
@@ -97,7 +97,7 @@ def forecast(given: Given) -> Forecast:
     """
     config, kept = given.config, given.kept or {}
     _refuse_groups(given)
-    machine = MicroSteps(given.model, given.objective, config)
+    machine = MicroSteps(given.model, given.objective, config, given.plan)
     threads = _threads_choice(given, machine)
     measured_threads = torch.get_num_threads() if config.threads == "auto" else None
     usual, choices = usual_tokens(given), (threads, _dtype_choice(given.model))
@@ -106,7 +106,7 @@ def forecast(given: Given) -> Forecast:
             None,
             None,
             None,
-            choices,
+            (*choices, _division_choice(config, usual), _checkpointing_choice(config)),
             given.deadline,
             usual,
             measured_threads,
@@ -117,8 +117,7 @@ def forecast(given: Given) -> Forecast:
         given.deadline.resume(kept["spent"])
         decisions = Decisions.from_dict(kept["decisions"])
     else:
-        with compiled_if_worth_it(given.model, config, given.plan, is_grouped=False):
-            decisions = decide(plan.task, machine)
+        decisions = decide(plan.task, machine)
     pace = plan.pace(decisions) if config.max_time is not None else None
     return Forecast(
         decisions,
@@ -159,7 +158,8 @@ def _threads_choice(given: Given, machine: MicroSteps) -> Choice:
     if threads == "auto" and kept is None:
         by_length = sorted(given.training.units, key=len)
         middle = len(by_length) // 2
-        with machine.prepared():
+        is_checkpointed = given.config.gradient_checkpointing is True
+        with machine.training(is_checkpointed=is_checkpointed):
             units = by_length[middle : middle + 1]
             return fastest_threads(lambda: machine.measure(units).seconds)
     if threads == "auto" and kept is not None:
@@ -177,6 +177,21 @@ def _dtype_choice(model: BaseModel) -> Choice:
     device = model.engine.device
     name = str(device.dtype).removeprefix("torch.")
     return Choice(name="dtype", value=name, reason=device.reason)
+
+
+def _division_choice(config: FinetuningConfig, tokens: int | None) -> Choice:
+    value = "as many as batch_size has rows" if tokens is None else f"{tokens:,}"
+    is_own = config.micro_batch_tokens != "auto"
+    reason = "as set" if is_own else "the same on every machine, so runs are repeatable"
+    return Choice(name="micro_batch_tokens", value=value, reason=reason)
+
+
+def _checkpointing_choice(config: FinetuningConfig) -> Choice:
+    is_on = config.gradient_checkpointing is True
+    reason = "as set" if is_on else "it costs time, and no limit of memory is set"
+    return Choice(
+        name="gradient_checkpointing", value="on" if is_on else "off", reason=reason
+    )
 
 
 class Plan:

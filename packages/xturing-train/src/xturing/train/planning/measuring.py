@@ -11,10 +11,13 @@ from xturing.models.base import BaseModel
 from xturing.models.checkpointing import checkpointed
 from xturing.models.loss import trainable
 from xturing.models.settings import FinetuningConfig
-from xturing.train.memory import peak_bytes, reset_peak, return_memory
+from xturing.train.dropout import without_dropout
+from xturing.train.memory import peak_of, reset_peak_of, return_memory
 from xturing.train.objectives.base import Objective
 from xturing.train.optimizers import build_optimizer
 from xturing.train.planning.costs import Measured, Shape, StepCosts
+from xturing.train.schedule import RunPlan
+from xturing.train.throughput import compiled_if_worth_it
 
 MOST_NUMBERS = 1 << 24
 """Numbers that an optimizer is tried on; what it costs grows in step with them."""
@@ -24,37 +27,47 @@ class MicroSteps:
     """Takes forward and backward passes of a model as training would take them."""
 
     def __init__(
-        self, model: BaseModel, objective: Objective, config: FinetuningConfig
+        self,
+        model: BaseModel,
+        objective: Objective,
+        config: FinetuningConfig,
+        plan: RunPlan,
     ) -> None:
+        self._owner = model
+        self._plan = plan
         self._model = model.engine.model
         self._device = model.engine.device
         self._objective = objective
         self._config = config
 
     @contextmanager
-    def checkpointed(self) -> Iterator[None]:
-        """Have activations computed anew in the block, not kept, to save memory."""
-        with checkpointed(self._model):
-            yield
+    def training(self, *, is_checkpointed: bool) -> Iterator[None]:
+        """Have the model train inside the block; nothing of it stays afterwards.
 
-    @contextmanager
-    def prepared(self) -> Iterator[None]:
-        """Have the model train inside the block; nothing of it stays afterwards."""
-        was_training = self._model.training
-        with torch.random.fork_rng():
-            self._model.train()
+        It drops, keeps and compiles what it will in the run.
+        """
+        model, was_training = self._model, self._model.training
+        with (
+            torch.random.fork_rng(),
+            nullcontext() if self._objective.has_dropout else without_dropout(model),
+            checkpointed(model) if is_checkpointed else nullcontext(),
+            compiled_if_worth_it(
+                self._owner, self._config, self._plan, is_grouped=False
+            ),
+        ):
+            model.train()
             try:
                 yield
             finally:
-                self._model.train(was_training)
-                for _, parameter in trainable(self._model):
+                model.train(was_training)
+                for _, parameter in trainable(model):
                     parameter.grad = None
                 return_memory()
 
     def measure(self, units: Sequence[Any]) -> Measured:
         """Return what a micro-batch of these units takes, its gradients left behind."""
         self._make_gradients()
-        self._reset_peak()
+        reset_peak_of(self._device.name)
         started = perf_counter()
         with self._precision():
             baseline = self._objective.baseline(self._model, units)
@@ -68,14 +81,14 @@ class MicroSteps:
         return Measured(
             shape=Shape(len(units), length),
             seconds=seconds,
-            peak_bytes=self._peak(),
+            peak_bytes=peak_of(self._device.name),
         )
 
     def measure_step(self) -> StepCosts:
         """Return what a step of the optimizer takes, by trying it on other numbers."""
         self._make_gradients()
-        self._reset_peak()
-        idle = self._peak()
+        reset_peak_of(self._device.name)
+        idle = peak_of(self._device.name)
         named = trainable(self._model)
         total = sum(parameter.numel() for _, parameter in named)
         stand_ins: list[tuple[str, torch.nn.Parameter]] = []
@@ -120,15 +133,3 @@ class MicroSteps:
     def _wait(self) -> None:
         if self._device.name == "cuda":
             torch.cuda.synchronize()
-
-    def _reset_peak(self) -> None:
-        if self._device.name == "cuda":
-            torch.cuda.reset_peak_memory_stats()
-            return
-        return_memory()
-        reset_peak()
-
-    def _peak(self) -> int:
-        if self._device.name == "cuda":
-            return torch.cuda.max_memory_allocated()
-        return peak_bytes() or 0

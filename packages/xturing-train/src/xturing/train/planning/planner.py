@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from statistics import median
 from typing import Any, Literal, Protocol
@@ -68,12 +68,11 @@ CHECKPOINTING: dict[bool | str, tuple[bool, ...]] = {
 class Machine(Protocol):
     """What micro-batches can be tried on."""
 
-    def prepared(self) -> AbstractContextManager[None]:
-        """Have the model train inside the block; nothing of it stays afterwards."""
-        ...
+    def training(self, *, is_checkpointed: bool) -> AbstractContextManager[None]:
+        """Have the model train inside the block; nothing of it stays afterwards.
 
-    def checkpointed(self) -> AbstractContextManager[None]:
-        """Have activations computed anew in the block, not kept, to save memory."""
+        If it is checkpointed, activations are computed anew, to save memory.
+        """
         ...
 
     def measure(self, units: Sequence[Any]) -> Measured:
@@ -118,13 +117,12 @@ def decide(task: Task, machine: Machine) -> Decisions:
         SettingsError: not even single rows fit into the memory given.
     """
     tried: list[CostModel] = []
-    with machine.prepared():
-        for is_checkpointed in CHECKPOINTING[task.gradient_checkpointing]:
-            with machine.checkpointed() if is_checkpointed else nullcontext():
-                costs = _measured(task, machine)
-            if _fitting(task, costs) >= task.longest:
-                return _chosen(task, costs, is_checkpointed=is_checkpointed)
-            tried.append(costs)
+    for is_checkpointed in CHECKPOINTING[task.gradient_checkpointing]:
+        with machine.training(is_checkpointed=is_checkpointed):
+            costs = _measured(task, machine)
+        if _fitting(task, costs) >= task.longest:
+            return _chosen(task, costs, is_checkpointed=is_checkpointed)
+        tried.append(costs)
     raise _too_little(task, tried[-1])
 
 

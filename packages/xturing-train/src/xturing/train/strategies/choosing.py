@@ -16,7 +16,7 @@ from xturing.models.settings import FinetuningConfig
 from xturing.train.strategies.fsdp import FullySharded
 from xturing.train.strategies.launching import is_helper, refuse_unrepeatable
 from xturing.train.strategies.place import Place, given_place
-from xturing.train.strategies.processes import Processes, counted, together
+from xturing.train.strategies.processes import Processes, count_run, together
 from xturing.train.strategies.whole import Whole
 from xturing.train.strategies.zero import ZeroRedundancy, deepspeed_library
 
@@ -69,19 +69,19 @@ def working_together(
         MissingDependencyError: the strategy needs DeepSpeed, which is not installed.
         TrainingError: another process ended; or whatever error another one ended with.
     """
-    with counted() as runs_before:
-        device = model.engine.device.name
-        given = given_place()
-        settled = _settled(config, given, device)
-        if settled.num_nodes * settled.devices == 1 and config.strategy == "auto":
-            yield settled, Processes()
-            return
-        _refuse_unfit(settled, model)
-        place = given or _own_place(settled)
-        if given is None and place.per_node > 1:
-            refuse_unrepeatable(runs_before)
-        with together(place, device, is_given=given is not None) as processes:
-            yield settled, processes
+    run = count_run()
+    device = model.engine.device.name
+    given = given_place()
+    settled = _settled(config, given, device)
+    if settled.num_nodes * settled.devices == 1 and config.strategy == "auto":
+        yield settled, Processes()
+        return
+    _refuse_unfit(settled, model)
+    place = given or _own_place(settled)
+    if given is None and place.per_node > 1:
+        refuse_unrepeatable(run)
+    with together(place, device, run=run, is_given=given is not None) as processes:
+        yield settled, processes
 
 
 def _settled(config: FinetuningConfig, given: Place | None, device: str) -> Any:

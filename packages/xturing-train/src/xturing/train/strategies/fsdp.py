@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor, distribute_tensor
 
+from xturing.models.blocks import decoder_blocks
 from xturing.train.state import Tensors, optimizer_state, restore_optimizer
 from xturing.train.strategies.place import Place
 from xturing.train.strategies.twin import Twin
@@ -39,7 +40,7 @@ class FullySharded(Twin):
         from torch.distributed.fsdp import fully_shard
 
         part = mesh["data_parallel"]
-        for block in blocks(self.network):
+        for block in decoder_blocks(self.network):
             fully_shard(block, mesh=part)
         fully_shard(self.network, mesh=part)
 
@@ -76,14 +77,6 @@ class FullySharded(Twin):
     def whole_value(self, parameter: nn.Parameter) -> Tensor:
         """Return all values of a parameter of the twin."""
         return whole(parameter)
-
-
-def blocks(model: Any) -> list[nn.Module]:
-    """Return a transformers model's layers that are not to be divided further."""
-    names = set(getattr(model, "_no_split_modules", None) or ())
-    for module in model.modules():
-        names |= set(getattr(module, "_no_split_modules", None) or ())
-    return [module for module in model.modules() if type(module).__name__ in names]
 
 
 def whole(tensor: Tensor) -> Tensor:

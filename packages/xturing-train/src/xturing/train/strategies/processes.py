@@ -5,6 +5,7 @@ connections close, so that the others end with the same error.
 """
 
 import atexit
+import itertools
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,7 +19,7 @@ import torch
 from torch import distributed
 
 from xturing.core import errors
-from xturing.core.errors import TrainingError, XTuringError
+from xturing.core.errors import SettingsError, TrainingError, XTuringError
 from xturing.core.events import unheard
 from xturing.train.strategies.launching import Helpers, is_helper
 from xturing.train.strategies.place import ALONE, Place
@@ -34,10 +35,11 @@ FAILURE = "failure"
 LONGEST_WAIT = timedelta(hours=2)
 """For one another: the first may be saving a large model."""
 
+GLOO = "gloo/transport"
+"""What errors of connections between CPU processes name."""
 MERCY = 5.0
 """Seconds that helpers have to end by themselves after an error."""
-
-_runs = 0
+_RUNS = itertools.count()
 
 
 class Processes:
@@ -96,8 +98,12 @@ class Processes:
 
 
 @contextmanager
-def together(place: Place, device: str, *, is_given: bool) -> Iterator[Processes]:
+def together(
+    place: Place, device: str, *, run: int, is_given: bool
+) -> Iterator[Processes]:
     """Join the other processes of a run, or start them unless they are given.
+
+    `run` is the same number in all of them, and another one in further runs.
 
     Raises:
         TrainingError: another one ended; or whatever error another one ended with.
@@ -111,7 +117,7 @@ def together(place: Place, device: str, *, is_given: bool) -> Iterator[Processes
             _start_helpers(helpers, place)
         stack.enter_context(_variables(place.variables))
         stack.enter_context(_threads(place))
-        notes = PrefixStore(f"run-{_runs}", store)
+        notes = PrefixStore(f"run-{run}", store)
         if is_helper():
             notes.set(f"here-{place.rank}", "")
         helpers.wait_until(lambda: _are_here(helpers.ranks, notes))
@@ -128,12 +134,9 @@ def together(place: Place, device: str, *, is_given: bool) -> Iterator[Processes
         raise SystemExit(0)
 
 
-@contextmanager
-def counted() -> Iterator[int]:
-    """Count the runs of this program, and yield how many there were before."""
-    global _runs
-    before, _runs = _runs, _runs + 1
-    yield before
+def count_run() -> int:
+    """Count the runs of this program, and return how many there were before."""
+    return next(_RUNS)
 
 
 @cache
@@ -158,6 +161,9 @@ def _group(place: Place, device: str, notes: Store, *, is_kept: bool) -> Iterato
     """Have the processes be a group, in which tensors are sent.
 
     DeepSpeed knows a program's first group only, so that one is kept for further runs.
+
+    Raises:
+        SettingsError: the program made a group of others.
     """
     if not distributed.is_initialized():
         distributed.init_process_group(
@@ -168,6 +174,12 @@ def _group(place: Place, device: str, notes: Store, *, is_kept: bool) -> Iterato
             timeout=LONGEST_WAIT,
         )
         atexit.register(_leave_group)
+    elif distributed.get_world_size() != place.world_size:
+        raise SettingsError(
+            f"This program has a process group of {distributed.get_world_size()}, but "
+            f"{place.world_size} processes are to train. Leave it before, by "
+            "torch.distributed.destroy_process_group()."
+        )
     try:
         yield
     except BaseException:
@@ -205,7 +217,7 @@ def _failing_together(
         helpers.patience = MERCY
         # A connection that broke off is what another one's end looks like from here.
         if isinstance(error, RuntimeError) and processes.count > 1:
-            failure = _noted(notes) or helpers.failure()
+            failure = _noted(notes) or helpers.failure() or _breakage(error)
             if failure is not None:
                 raise failure from error
         note = {"kind": type(error).__name__, "text": str(error), "rank": rank}
@@ -229,6 +241,16 @@ def _noted(notes: Store) -> XTuringError | None:
     if kind is None:
         return TrainingError(f"{note['kind']}: {note['text']} {about}")
     return kind(f"{note['text']} {about}")
+
+
+def _breakage(error: RuntimeError) -> TrainingError | None:
+    """Return what an error says of another process, if it speaks of a connection."""
+    if not isinstance(error, distributed.DistError) and GLOO not in str(error):
+        return None
+    return TrainingError(
+        "Another process of the run ended without a word, or cannot be reached any "
+        f"more. The system may have killed it for its memory. ({error})"
+    )
 
 
 @contextmanager

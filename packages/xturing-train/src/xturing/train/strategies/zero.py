@@ -5,6 +5,7 @@ It runs on processors too, by Gloo, though Lightning asks it for GPUs alone.
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from math import nan
 from types import ModuleType
 from typing import Any
 
@@ -78,7 +79,11 @@ class ZeroRedundancy(Twin):
 
     def gradient_norm(self, seen: float) -> float:
         """Return the norm of the step's gradient, known once the step was taken."""
-        return float(self._strategy.deepspeed_engine.get_global_grad_norm())
+        engine = self._strategy.deepspeed_engine
+        # A step along a gradient that is no number is left out.
+        return (
+            float(engine.get_global_grad_norm()) if engine.was_step_applied() else nan
+        )
 
     def optimizer_state(self, optimizer: Any) -> tuple[Tensors, dict[str, Any]]:
         """Return what the optimizer remembers, as if there were one process."""
