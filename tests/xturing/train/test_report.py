@@ -295,6 +295,21 @@ def test_a_resumed_run_s_report_is_that_of_the_whole_run(
     assert ours == theirs
 
 
+@pytest.mark.parametrize("changes", [{"report": True}, {"report_samples": 1}])
+def test_what_is_reported_may_change_when_a_run_is_resumed(
+    tiny_folder, tmp_path, changes
+):
+    folder, first = tmp_path / "run", {"report_samples": 2, "save_steps": 10}
+    off = {"report": "report" not in changes}
+    kill_after(run(tiny_folder, folder, **first, **off), 10)
+    report = run(tiny_folder, folder, **first | changes).finetune(
+        tiny.ROWS, resume=True
+    )
+    assert len(report.samples) == (2 if off["report"] else 0)
+    assert report.verdict.base == pytest.approx(report.loss_before)
+    assert report.page.is_file()
+
+
 def preferred(folder, output, name) -> tuple[FinetuneReport, BaseModel]:
     model = GenericLoraModel(folder)
     config = model.finetuning_config()

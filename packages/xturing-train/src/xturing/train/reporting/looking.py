@@ -7,6 +7,7 @@ from xturing.data.datasets import BaseDataset
 from xturing.data.examples import Example
 from xturing.models.base import BaseModel
 from xturing.models.settings import FinetuningConfig
+from xturing.train.checkpoints import Snapshot
 from xturing.train.evaluation import held_out_score
 from xturing.train.objectives.base import Objective, Units
 from xturing.train.objectives.kto import JudgedUnit
@@ -19,7 +20,10 @@ from xturing.train.reporting.verdict import judge
 
 
 class Look:
-    """What is asked of both models."""
+    """What is asked of both models.
+
+    A run that goes on asks what it asked at its start: the base may be out of reach.
+    """
 
     def __init__(
         self,
@@ -28,6 +32,7 @@ class Look:
         objective: Objective,
         held_out: Units | None,
         observed: Observed,
+        resumed: Snapshot | None,
     ) -> None:
         self._model = model
         self._config = config
@@ -37,7 +42,7 @@ class Look:
         units = held_out.units if held_out else ()
         self._questions = choose(
             [shown for unit in units if (shown := shown_of(unit)) is not None],
-            config.report_samples,
+            config.report_samples if resumed is None else len(resumed.answers),
             context_length=model.engine.context_length,
             seed=config.seed,
         )
