@@ -2,11 +2,15 @@
 
     uv run python tools/bench/train.py --rows 200
 
-Each round runs one after the other in processes of their own, so that a machine whose
-speed drifts is fair to all. Tokens are real ones: padding is not counted. A rival's
-seconds are those of training alone; ours are those of all that comes after loading:
-encoding, compiling, training, saving. Memory is the peak of the whole process. What
-each has learnt is scored on rows that none has seen, by one and the same code.
+Each round runs one after the other in processes of their own. Tokens are real ones:
+padding is not counted. A rival's seconds are those of training alone; ours are those of
+all that comes after loading: encoding, compiling, training, saving. Memory is the peak
+of the whole process. What each has learnt is scored on rows that none has seen, by one
+and the same code.
+
+The speed of a shared machine drifts within minutes. So every run, the rivals' too,
+multiplies matrices after each step, in time that is not counted: ratios are printed as
+measured, and at equal speed of the machine.
 """
 
 import argparse
@@ -22,6 +26,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
+
+from watched.machine_speed import MachineSpeed
 
 SHARED = Path(__file__).parents[3] / "shared"
 RANK = 8
@@ -42,7 +48,7 @@ def ours(arguments: argparse.Namespace) -> Figures:
     """Fine-tune in this process, set up as the rivals' scripts are."""
     from xturing.core.events import listening
     from xturing.models import BaseModel
-    from xturing.train import BlocksCompiled
+    from xturing.train import BlocksCompiled, StepEnded
     from xturing.train.throughput import run_flops
 
     model = BaseModel.create("smollm2_lora")
@@ -54,17 +60,18 @@ def ours(arguments: argparse.Namespace) -> Figures:
     config.validation_split = 0
     config.output_dir = str(arguments.adapter)
     compiling: list[float] = []
+    speed = MachineSpeed()
 
     def note(event: object) -> None:
         if isinstance(event, BlocksCompiled):
             compiling.append(event.seconds)
+        if isinstance(event, StepEnded):
+            speed.sample()
 
-    rates = [multiplication_rate()]
     with listening(note), timed_work() as work:
         started = time.perf_counter()
         report = model.finetune(arguments.data)
-        seconds = time.perf_counter() - started
-    rates.append(multiplication_rate())
+        seconds = time.perf_counter() - started - speed.spent
     tokens = report.run_ledger.tokens
     trained = seconds - sum(compiling)
     flops = run_flops(model.engine.model, tokens)
@@ -74,22 +81,10 @@ def ours(arguments: argparse.Namespace) -> Figures:
         "tokens_per_second": round(tokens / trained, 1),
         "with_compiling": round(tokens / seconds, 1),
         "peak_gb": round((report.peak_memory_bytes or 0) / 1e9, 2),
-        "flops_share": round(flops / trained / statistics.mean(rates), 3),
+        "rate": speed.rate,
+        "flops_share": round(flops / trained / speed.rate, 3),
         "outside_share": round(1 - sum(work) / trained, 3),
     }
-
-
-def multiplication_rate() -> float:
-    """Return the floating-point operations per second of a product of matrices."""
-    import torch
-
-    size, times = 2048, 12
-    left, right = torch.randn(size, size), torch.randn(size, size)
-    torch.mm(left, right)
-    started = time.perf_counter()
-    for _ in range(times):
-        torch.mm(left, right)
-    return times * 2 * size**3 / (time.perf_counter() - started)
 
 
 @contextmanager
@@ -101,14 +96,20 @@ def timed_work() -> Iterator[list[float]]:
     from xturing.train.module import SupervisedModule
 
     spent: list[float] = []
+    depth = 0
 
     def timed(real: Callable[..., Any]) -> Callable[..., Any]:
         def call(*given: Any, **named: Any) -> Any:
+            nonlocal depth
             started = time.perf_counter()
+            depth += 1
             try:
                 return real(*given, **named)
             finally:
-                spent.append(time.perf_counter() - started)
+                depth -= 1
+                # The optimizer's step has the last forward and backward within it.
+                if not depth:
+                    spent.append(time.perf_counter() - started)
 
         return call
 
@@ -143,15 +144,27 @@ def held_out_loss(adapter: Path | None, rows: Path, max_length: int) -> float:
     return score(network, examples, pad_id=model.engine.pad_id, batch_size=4).mean
 
 
-def in_a_process(command: list[str]) -> Figures:
+def in_a_process(command: list[str], **variables: str) -> Figures:
     """Run a script and return the figures in its last line."""
     environment = os.environ | {"HF_HUB_OFFLINE": "1", "CUDA_VISIBLE_DEVICES": ""}
+    environment |= variables
     done = subprocess.run(
         command, capture_output=True, text=True, check=False, env=environment
     )
     if done.returncode:
         sys.exit(f"{' '.join(command)}\n{done.stderr[-3000:]}")
     return json.loads(done.stdout.strip().splitlines()[-1])
+
+
+def watched(command: list[str], notes: Path) -> Figures:
+    """Run a rival's script, and return its figures with the machine's speed."""
+    folder = str(Path(__file__).with_name("watched"))
+    found = in_a_process(command, PYTHONPATH=folder, WATCHED=str(notes))
+    seen = json.loads(notes.read_text(encoding="utf-8"))
+    seconds = found["seconds"] - seen["spent"]
+    rate = round(found["tokens"] / seconds, 1)
+    own = {"seconds": round(seconds, 2), "tokens_per_second": rate}
+    return found | own | {"rate": seen["rate"]}
 
 
 def write_rows(source: Path, folder: Path, rows: int, held_out: int) -> None:
@@ -194,6 +207,7 @@ def compare(arguments: argparse.Namespace) -> None:
                     command = [sys.executable, __file__, "--only-ours"]
                     command += ["--data", str(work / "messages.json")]
                     command += ["--adapter", str(adapter), *shape]
+                    found = in_a_process(command)
                 else:
                     packages, script, options = RIVALS[name]
                     command = ["uv", "run", "--no-project", "--isolated", *packages]
@@ -202,7 +216,7 @@ def compare(arguments: argparse.Namespace) -> None:
                     command += ["--model", str(model), *shape, *options]
                     command += ["--data", str(work / "alpaca.json")]
                     command += ["--rows", str(arguments.rows)]
-                found = in_a_process(command)
+                    found = watched(command, work / "speed.json")
                 scored = held_out_loss(
                     adapter, work / "held_out.json", arguments.max_length
                 )
@@ -216,13 +230,19 @@ def compare(arguments: argparse.Namespace) -> None:
 def tell_ratios(runs: dict[str, list[Figures]]) -> None:
     """Print what ours are of theirs, and the shares of ours."""
 
-    def median(name: str, figure: str) -> float:
-        return statistics.median(float(run[figure]) for run in runs[name])
+    def median(name: str, figure: str, *, at_equal_speed: bool = False) -> float:
+        return statistics.median(
+            float(run[figure]) / (run["rate"] if at_equal_speed else 1)
+            for run in runs[name]
+        )
 
     for name in RIVALS:
-        theirs = median(name, "tokens_per_second")
         for figure in ("tokens_per_second", "with_compiling"):
-            print(f"{figure}: {median('xturing', figure) / theirs:.2f} x {name}")
+            for is_equal in (False, True):
+                mine = median("xturing", figure, at_equal_speed=is_equal)
+                theirs = median(name, "tokens_per_second", at_equal_speed=is_equal)
+                about = " at equal speed of the machine" if is_equal else ""
+                print(f"{figure}: {mine / theirs:.2f} x {name}{about}")
         for figure in ("peak_gb", "held_out_loss"):
             ratio = median("xturing", figure) / median(name, figure)
             print(f"{figure}: {ratio:.4f} x {name}")
