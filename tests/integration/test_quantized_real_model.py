@@ -81,6 +81,7 @@ def tuned(name: str, rows: InstructionDataset, output: Path) -> float:
     config.learning_rate, config.num_train_epochs = 2e-4, 1
     config.batch_size, config.gradient_accumulation_steps = 4, 1
     config.max_length, config.validation_split = 1024, 0.25
+    config.report = False
     report = model.finetune(rows)
     assert report.loss_before is not None
     assert report.loss_after is not None

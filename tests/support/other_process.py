@@ -4,46 +4,29 @@ It reads a folder and questions as a line of JSON, and answers with a line of JS
 """
 
 import json
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+
+from line_process import LineProcess
 
 SUPPORT = Path(__file__).parent
 
 
 class OtherProcess:
-    """Such a process, started when it is first asked."""
+    """Such a process."""
 
     def __init__(self) -> None:
-        self._process: subprocess.Popen[str] | None = None
+        self._process = LineProcess(__file__)
 
     def answers(self, folder: Path, questions: list[str]) -> dict[str, Any]:
         """Return the name, logits and greedy answers of the model in a folder."""
-        if self._process is None:
-            self._process = subprocess.Popen(
-                [sys.executable, __file__],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                text=True,
-            )
-        assert self._process.stdin
-        assert self._process.stdout
-        request = {"folder": str(folder), "questions": questions}
-        self._process.stdin.write(json.dumps(request) + "\n")
-        self._process.stdin.flush()
-        reply = json.loads(self._process.stdout.readline())
+        reply = self._process.ask({"folder": str(folder), "questions": questions})
         assert "error" not in reply, reply["error"]
         return reply
 
     def close(self) -> None:
-        if self._process is not None:
-            assert self._process.stdin
-            assert self._process.stdout
-            self._process.stdin.close()
-            self._process.wait(timeout=60)
-            self._process.stdout.close()
+        self._process.close()
 
 
 def serve() -> None:

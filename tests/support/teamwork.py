@@ -10,13 +10,14 @@ import json
 import os
 import signal
 import socket
-import subprocess
 import sys
 import time
 import traceback
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
+
+from line_process import LineProcess
 
 SUPPORT = Path(__file__).parent
 LIBRARIES = (
@@ -50,34 +51,17 @@ class Job:
 
 
 class Team:
-    """Such a program, started when it is first asked."""
+    """Such a program."""
 
     def __init__(self) -> None:
-        self._process: subprocess.Popen[str] | None = None
+        self._process = LineProcess(__file__)
 
     def run(self, job: Job) -> list[dict[str, Any]]:
         """Return what became of each process."""
-        if self._process is None:
-            self._process = subprocess.Popen(
-                [sys.executable, __file__],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                text=True,
-            )
-        assert self._process.stdin
-        assert self._process.stdout
-        self._process.stdin.write(json.dumps(asdict(job)) + "\n")
-        self._process.stdin.flush()
-        return json.loads(self._process.stdout.readline())
+        return self._process.ask(asdict(job))
 
     def close(self) -> None:
-        if self._process is not None:
-            assert self._process.stdin
-            assert self._process.stdout
-            self._process.stdin.close()
-            self._process.wait(timeout=60)
-            self._process.stdout.close()
+        self._process.close()
 
 
 def finished(outcomes: list[dict[str, Any]]) -> dict[str, Any]:

@@ -3,7 +3,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from xturing.core.errors import DataError
@@ -748,6 +748,7 @@ huge_values = st.recursive(
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape.name)
+@settings(max_examples=40)
 @given(data=st.data())
 def test_an_error_is_short_however_huge_a_row_is(shape, data):
     row = {column: data.draw(huge_values) for column in shape.columns.values()}

@@ -16,7 +16,6 @@ from xturing.cli.data_options import (
     SplitOption,
     reading,
 )
-from xturing.cli.finetune import LEDGER_PARTS
 from xturing.cli.model_options import TemplateOption, WeightsOption
 from xturing.core.errors import DataError
 
@@ -106,6 +105,7 @@ def _edges(least: int, most: int) -> list[int]:
 
 def _show_policies(examples: "list[Example]", limit: int) -> None:
     from xturing.data import Book, fit
+    from xturing.data.ledger import PARTS_SHOWN
     from xturing.data.lengths import LengthPolicy
 
     columns, ledgers = [], []
@@ -125,7 +125,7 @@ def _show_policies(examples: "list[Example]", limit: int) -> None:
     render.heading(f"Tokens by length policy, for max_length={limit:,}")
     table = [
         [title, *(f"{getattr(ledger, part):,}" for ledger in ledgers)]
-        for title, part in LEDGER_PARTS
+        for title, part in PARTS_SHOWN
         if part != "padding"
     ]
     render.table(["", *columns], table, numbers=True)

@@ -32,17 +32,6 @@ if TYPE_CHECKING:
     from xturing.train import FinetuneReport, RunPlanned, StepEnded
 
 
-LEDGER_PARTS = (
-    ("answers, learnt", "answer"),
-    ("ends of turn, learnt", "end_of_turn"),
-    ("prompts", "prompt"),
-    ("template", "template"),
-    ("padding", "padding"),
-    ("truncated", "truncated"),
-    ("dropped", "dropped"),
-    ("all tokens", "tokens"),
-)
-"""What is shown of a ledger, and its fields."""
 PLACES_SHOWN = 5
 OPTIONS = {
     "output_dir": "option -o",
@@ -193,8 +182,10 @@ def show_plan(planned: "RunPlanned") -> None:
 
 def show_ledger(ledger: "Ledger", held_out: "Ledger | None") -> None:
     """Show where every token of the rows goes."""
+    from xturing.data.ledger import PARTS_SHOWN
+
     rows = []
-    for title, part in LEDGER_PARTS:
+    for title, part in PARTS_SHOWN:
         count = getattr(ledger, part)
         share = f"{100 * count / ledger.tokens:.1f} %"
         other = f"{getattr(held_out, part):,}" if held_out else "-"

@@ -9,6 +9,18 @@ from numpy.typing import NDArray
 
 from xturing.data.examples import Example, Part
 
+PARTS_SHOWN = (
+    ("answers, learnt", "answer"),
+    ("ends of turn, learnt", "end_of_turn"),
+    ("prompts", "prompt"),
+    ("template", "template"),
+    ("padding", "padding"),
+    ("truncated", "truncated"),
+    ("dropped", "dropped"),
+    ("all tokens", "tokens"),
+)
+"""What people are shown of a ledger, and its fields."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Ledger:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from xturing.data.ledger import PARTS_SHOWN
 from xturing.train.reporting.additions import Choice, Topic
 from xturing.train.reporting.blocks import (
     Block,
@@ -20,17 +21,6 @@ if TYPE_CHECKING:
     from xturing.train.report import FinetuneReport
 
 ROWS_SHOWN = 10
-PARTS = (
-    ("answers, learnt", "answer"),
-    ("ends of turn, learnt", "end_of_turn"),
-    ("prompts", "prompt"),
-    ("template", "template"),
-    ("padding", "padding"),
-    ("truncated", "truncated"),
-    ("dropped", "dropped"),
-    ("all tokens", "tokens"),
-)
-"""What is shown of a ledger, and its fields."""
 
 
 def sections(report: "FinetuneReport") -> list[Section]:
@@ -129,7 +119,7 @@ def _ledgers(report: "FinetuneReport") -> tuple[Block, ...]:
     held_out, run = report.validation_ledger, report.run_ledger
     rows = [
         (title, _count(report.ledger, part), _count(held_out, part))
-        for title, part in (("rows", "rows"), *PARTS)
+        for title, part in (("rows", "rows"), *PARTS_SHOWN)
     ]
     return (
         Table(("one pass", "to learn", "held out"), tuple(rows)),
