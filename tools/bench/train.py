@@ -55,6 +55,7 @@ def ours(arguments: argparse.Namespace) -> Figures:
     config = model.finetuning_config()
     config.learning_rate = 2e-4
     config.batch_size = arguments.batch_size
+    config.gradient_accumulation_steps = 1
     config.max_length, config.length_policy = arguments.max_length, "truncate"
     config.lora_rank, config.lora_alpha, config.lora_dropout = RANK, 16, 0.0
     config.validation_split = 0

@@ -240,6 +240,21 @@ def test_freed_blocks_are_given_back_at_once():
         assert kept() < 16 << 20
 
 
+@pytest.mark.skipif(memory._glibc() is None, reason="the C library is not glibc")
+def test_freed_blocks_are_kept_for_the_next_step_and_given_back_at_the_end():
+    memory.return_memory()
+    before = memory.resident_bytes() or 0
+
+    def grown() -> int:
+        return (memory.resident_bytes() or 0) - before
+
+    with returning_memory(at_once=False):
+        held = [torch.ones(1 << 20) for _ in range(64)]
+        del held
+        assert grown() > 200 << 20
+    assert grown() < 32 << 20
+
+
 @pytest.mark.skipif(not memory.reset_peak(), reason="this system has no such peak")
 def test_the_peak_begins_anew_where_it_is_reset():
     block: object = torch.ones(64 << 20)

@@ -100,8 +100,9 @@ class FinetuningConfig(Settings):
     OMP_NUM_THREADS. auto: measured, so that other runs may have another number."""
     return_memory: bool | Literal["auto"] = "auto"
     """While training, give large blocks that are freed back to the system at once (on
-    Linux with glibc): up to a third less memory, for up to a third more time. auto: if
-    `max_memory` is set. What is learnt is the same."""
+    Linux with glibc), instead of keeping them for the next steps: up to a third less
+    memory, for up to a third more time. auto: if `max_memory` is set. What is learnt is
+    the same."""
     logging_steps: Positive = 10
     """Optimizer steps between two lines of metrics.jsonl."""
     trackers: tuple[Literal["tensorboard", "wandb", "mlflow"], ...] = ()

@@ -1,15 +1,14 @@
-"""Memory of this process: the most that it had, and freed blocks given back.
+"""Memory of this process: the most that it had, and freed blocks kept or given back.
 
-The C library keeps small blocks that are freed for later ones. What is large it takes
-from the system and gives back, but it learns from programs to call ever more blocks
-small: up to 32 MB, which in training is nearly all of them. As sizes differ from step
-to step, what it keeps seldom fits, and grows to a multiple of what is in use.
+What the C library gives back to the system has to be fetched again a moment later, page
+by page, and zeroed: some 5 % of a training step. What it keeps fits seldom, as sizes
+differ from step to step, so that keeping takes more memory. A run has to choose.
 """
 
 import ctypes
 import platform
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -17,10 +16,12 @@ from typing import Any
 
 LARGE_BLOCK = 1 << 20
 """Bytes from which on a block is given back as soon as it is freed."""
-LARGEST_SMALL_BLOCK = 32 << 20
-"""Bytes that the C library lets this rise to by itself, on 64-bit systems."""
-_MMAP_THRESHOLD = -3
-"""M_MMAP_THRESHOLD of malloc.h."""
+# Parameters of malloc.h, each with the values that keep, that give back, and that the
+# C library comes to by itself on 64-bit systems: what there was cannot be asked for.
+_TRIM_THRESHOLD, _MMAP_THRESHOLD, _MMAP_MAX = -1, -3, -4
+_KEEPING = {_TRIM_THRESHOLD: 2**31 - 1, _MMAP_MAX: 0}
+_RETURNING = {_MMAP_THRESHOLD: LARGE_BLOCK}
+_USUAL = {_TRIM_THRESHOLD: 64 << 20, _MMAP_THRESHOLD: 32 << 20, _MMAP_MAX: 1 << 16}
 _STATUS = Path("/proc/self/status")
 _CLEAR_REFS = Path("/proc/self/clear_refs")
 _RESET_PEAK = "5"
@@ -31,20 +32,24 @@ _RESET_PEAK = "5"
 def returning_memory(*, at_once: bool) -> Iterator[None]:
     """Give back what was freed when the block ends, or `at_once` whenever it is.
 
-    The latter costs time: what is given back has to be fetched, and zeroed, again.
-    Where the C library is not glibc, nothing changes.
+    The latter takes more time and less memory. Where the C library is not glibc,
+    nothing changes.
     """
-    library = _glibc()
-    if library is not None and at_once:
-        library.malloc_trim(0)
-        library.mallopt(_MMAP_THRESHOLD, LARGE_BLOCK)
+    if at_once:
+        return_memory()
+    _tune(_RETURNING if at_once else _KEEPING)
     try:
         yield
     finally:
-        if library is not None and at_once:
-            # What it was before cannot be asked for; this is what it tends to.
-            library.mallopt(_MMAP_THRESHOLD, LARGEST_SMALL_BLOCK)
+        _tune(_USUAL)
         return_memory()
+
+
+def _tune(parameters: Mapping[int, int]) -> None:
+    library = _glibc()
+    if library is not None:
+        for name, value in parameters.items():
+            library.mallopt(name, value)
 
 
 def return_memory() -> None:
