@@ -5,6 +5,7 @@ is theirs; the model stays what it was, without the memory of what is divided, a
 the values back.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -15,7 +16,7 @@ from xturing.quant.quantizing import shell
 from xturing.train.strategies.whole import Whole
 
 
-class Twin(Whole):
+class Twin(Whole, ABC):
     """What layouts have in common that divide something among the processes."""
 
     divides_frozen = True
@@ -25,9 +26,9 @@ class Twin(Whole):
         super().__init__(model)
         self.network = shell(model)
 
+    @abstractmethod
     def whole_value(self, parameter: nn.Parameter) -> Tensor:
         """Return all values of a parameter of the twin; all processes ask for it."""
-        raise NotImplementedError
 
     def release(self) -> None:
         """Let go of the model's own copy of what is divided."""
