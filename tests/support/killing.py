@@ -52,7 +52,7 @@ def kill_often(base: Path, place: Path, kills: int) -> int:
     while done < kills:
         folder = place / f"killed-{runs}"
         runs += 1
-        while not (folder / "xturing.json").is_file():
+        while not (folder / "report.json").is_file():
             number = child(base, folder)
             if done < kills:
                 time.sleep(moments.uniform(0, longest))

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import tiny
 import torch
-from interrupted import STEPS, copied, kill_after, outcome, run
+from interrupted import STEPS, Killed, copied, kill_after, outcome, run
 
 from xturing.core.errors import LedgerError, OutputError, SettingsError, TrainingError
 from xturing.core.events import listening
@@ -24,6 +24,7 @@ from xturing.train import (
     RunResumed,
     RunStopped,
     StepEnded,
+    finetuning,
     scoring,
 )
 from xturing.train.checkpoints import checkpoints, fault
@@ -363,6 +364,22 @@ def test_a_run_that_has_ended_is_not_resumed(tiny_folder, folder):
     run(tiny_folder, folder).finetune(tiny.ROWS, resume=True)
     with pytest.raises(OutputError, match="has ended"):
         run(tiny_folder, folder).finetune(tiny.ROWS, resume=True)
+
+
+def test_a_run_killed_over_its_report_goes_on_to_write_it(
+    tiny_folder, tmp_path, monkeypatch, whole
+):
+    with monkeypatch.context() as patch:
+
+        def die(*_):
+            raise Killed
+
+        patch.setattr(finetuning, "write_papers", die)
+        with pytest.raises(Killed):
+            run(tiny_folder, tmp_path / "run").finetune(tiny.ROWS)
+    assert BaseModel.load(tmp_path / "run")
+    run(tiny_folder, tmp_path / "run").finetune(tiny.ROWS, resume=True)
+    assert outcome(tmp_path / "run") == whole
 
 
 def test_a_folder_of_something_else_is_not_resumed(tiny_folder, tmp_path):

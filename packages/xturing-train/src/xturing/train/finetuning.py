@@ -249,7 +249,6 @@ def _finetune(
             with fill_folder(folder) as draft:
                 model.write_to(draft)
                 write_json(draft / LEDGER_FILE, ledgers(started, report.run_ledger))
-                write_json(draft / REPORT_FILE, report.as_dict())
         processes.wait()
         return processes.from_first(
             lambda: _finished(report, look, model, rows, recorder, start.deadline)
@@ -285,15 +284,16 @@ def _finished(
     peak = peak_of(model.engine.device.name)
     report = _compared(report, peak, recorder, deadline)
     try:
-        with fill_folder(report.output_dir) as draft:
-            write_json(draft / REPORT_FILE, report.as_dict())
-            if look is not None:
+        if look is not None:
+            with fill_folder(report.output_dir) as draft:
                 write_row_losses(draft / ROWS_FILE, look.row_losses, rows)
                 write_papers(draft, report, origin(model, rows.origin))
+        # The last file of a run: where it is, nothing is left to go on with.
+        write_json(report.output_dir / REPORT_FILE, report.as_dict())
     except OutputError as error:
         raise OutputError(
             f"{error} The tuned model is whole, in {report.output_dir}; only its "
-            "report is missing."
+            "report is missing, which resume=True (--resume) makes."
         ) from error
     return report
 

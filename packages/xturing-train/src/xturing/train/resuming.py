@@ -32,7 +32,7 @@ from xturing.train.checkpoints import (
 )
 from xturing.train.events import CheckpointSkipped, RunResumed
 from xturing.train.objectives.base import Units
-from xturing.train.report import LEDGER_FILE
+from xturing.train.report import LEDGER_FILE, REPORT_FILE
 
 IDLE_SETTINGS = {
     "encoding_cache",
@@ -63,7 +63,7 @@ def resume_place(
     """
     path = output_dir if isinstance(resume, bool) else Path(resume).expanduser()
     folder, checkpoint = (path.parent, path) if is_checkpoint(path) else (path, None)
-    if (folder / CARD_FILE).is_file():
+    if _has_ended(folder):
         raise OutputError(
             f"The run in {folder} has ended, so there is nothing to go on with. Open "
             f"its model with BaseModel.load('{folder}'), or name another folder."
@@ -182,9 +182,14 @@ def naming_last_checkpoint(folder: Path) -> Iterator[None]:
         raise type(error)(f"{error} {last}") from error
 
 
+def _has_ended(folder: Path) -> bool:
+    """Tell whether a folder holds a tuned model and the last word on it."""
+    return (folder / CARD_FILE).is_file() and (folder / REPORT_FILE).is_file()
+
+
 def _is_unfinished(folder: Path) -> bool:
     """Tell whether a folder holds a run that did not come to its end, or its drafts."""
-    if not folder.is_dir() or (folder / CARD_FILE).is_file():
+    if not folder.is_dir() or _has_ended(folder):
         return False
     left = [path for path in folder.iterdir() if not _is_draft(path)]
     return (folder / LEDGER_FILE).is_file() or not left

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from xturing.core.files import write_json, write_text
-from xturing.train.report import PAGE_FILE, REPORT_FILE, TEXT_FILE, FinetuneReport
+from xturing.core.files import write_text
+from xturing.train.report import PAGE_FILE, TEXT_FILE, FinetuneReport
 from xturing.train.reporting import html, markdown
 from xturing.train.reporting.card import MODEL_CARD_FILE, Origin, card
 from xturing.train.reporting.content import sections
@@ -12,10 +12,9 @@ TITLE = "Fine-tuning report"
 
 
 def write_papers(folder: Path, report: FinetuneReport, origin: Origin) -> None:
-    """Write the report for programs and for people, and the model card."""
+    """Write the report for people, and the model card."""
     content = sections(report)
     title = f"{TITLE}: {origin.title}"
-    write_json(folder / REPORT_FILE, report.as_dict())
     write_text(folder / PAGE_FILE, html.page(title, content))
     write_text(folder / TEXT_FILE, markdown.text(title, content))
     write_text(folder / MODEL_CARD_FILE, card(report, origin))
