@@ -58,6 +58,7 @@ def ours(arguments: argparse.Namespace) -> Figures:
     config.gradient_accumulation_steps = 1
     config.max_length, config.length_policy = arguments.max_length, "truncate"
     config.lora_rank, config.lora_alpha, config.lora_dropout = RANK, 16, 0.0
+    config.warmup_steps, config.max_grad_norm = 0, 1.0
     config.validation_split = 0
     config.output_dir = str(arguments.adapter)
     compiling: list[float] = []

@@ -218,6 +218,37 @@ def test_deepspeed_s_optimizer_is_not_freed_while_it_is_used(
     assert report.loss_after < report.loss_before
 
 
+def test_a_token_has_the_same_say_in_a_step_of_short_rows_and_in_one_of_long_rows(
+    tiny_folder, tmp_path
+):
+    # An epoch of small steps against the flow is one large one, taken as many times.
+    rows = [
+        {**row, "target": " and ".join([row["target"]] * (1 + 3 * (number % 2)))}
+        for number, row in enumerate(tiny.ROWS[:8])
+    ]
+    moved = {}
+    for steps in (1, 4):
+        model = GenericLoraModel(tiny_folder)
+        config = model.finetuning_config()
+        config.optimizer_name, config.scheduler = "sgd", "constant"
+        config.learning_rate, config.max_grad_norm = 1e-4, None
+        config.lora_init, config.num_train_epochs = "default", 1
+        config.validation_split, config.warmup_steps = 0, 0
+        config.batch_size = len(rows) // steps
+        config.output_dir = str(tmp_path / str(steps))
+        model.finetune(rows)
+        # These start from nothing, so they are what has been learnt.
+        moved[steps] = torch.cat(
+            [
+                parameter.detach().flatten() / steps
+                for name, parameter in model.engine.model.named_parameters()
+                if "lora_B" in name
+            ]
+        )
+    error = (moved[4] - moved[1]).norm() / moved[1].norm()
+    assert error < 1e-2
+
+
 def test_the_gradient_is_limited_to_max_grad_norm(tiny_full_model, rows):
     config = tiny_full_model.finetuning_config()
     config.optimizer_name, config.learning_rate = "sgd", 1.0

@@ -43,7 +43,9 @@ POSSIBLE = {
     "loss",
     "checkpointing",
 }
-"""Checks that every architecture allows."""
+"""Checks that every model allows."""
+FOLDED = {"folding"}
+"""The check that an adapter beside whole weights allows."""
 PACKED = {"other documents", "packing"}
 
 
@@ -76,18 +78,18 @@ def verdicts(found: Verification) -> dict[str, set[str]]:
 
 
 @pytest.mark.parametrize(
-    "file", ["deepseek", "gpt2", "gptj", "llama", "mixtral", "opt", "qwen3", "smollm3"]
+    "file", ["deepseek", "gptj", "llama", "mixtral", "opt", "qwen3", "smollm3"]
 )
 def test_models_that_can_pack_pass_everything(model_of, file):
     found = verified(model_of(file), ROWS)
-    assert verdicts(found) == {"passed": POSSIBLE | PACKED}
+    assert verdicts(found) == {"passed": POSSIBLE | PACKED | FOLDED}
     assert all(0 <= (check.largest_error or 0) < 1e-5 for check in found.checks)
 
 
 @pytest.mark.slow
 def test_compiled_blocks_pass_too(model_of):
     found = verify(model_of("llama"), ROWS, rows=4)
-    assert verdicts(found) == {"passed": POSSIBLE | PACKED | {"compiling"}}
+    assert verdicts(found) == {"passed": POSSIBLE | PACKED | FOLDED | {"compiling"}}
 
 
 def test_where_there_is_no_compiler_it_is_not_possible_and_why(monkeypatch, tiny_model):
@@ -114,14 +116,19 @@ def test_what_an_architecture_cannot_do_is_not_passed_but_not_possible(
     model_of, file, why
 ):
     found = verified(model_of(file), ROWS)
-    assert verdicts(found) == {"passed": POSSIBLE, "not possible": PACKED}
+    assert verdicts(found) == {"passed": POSSIBLE | FOLDED, "not possible": PACKED}
     reasons = [each.reason for each in found.checks if each.verdict == "not possible"]
     assert all(why in reason for reason in reasons)
 
 
 def test_all_weights_may_be_trained(tiny_folder):
     found = verified(GenericModel(tiny_folder), ROWS)
-    assert verdicts(found) == {"passed": POSSIBLE | PACKED}
+    assert verdicts(found) == {"passed": POSSIBLE | PACKED, "not possible": FOLDED}
+
+
+def test_weights_that_are_kept_transposed_are_verified(model_of):
+    found = verified(model_of("gpt2"), ROWS)
+    assert verdicts(found) == {"passed": POSSIBLE | PACKED, "not possible": FOLDED}
 
 
 @pytest.mark.parametrize("scheme", ["int8", "int4"])
@@ -134,7 +141,7 @@ def test_quantized_weights_are_verified_as_strictly(tiny_folder, scheme):
 def test_plain_texts_are_verified(tiny_folder):
     texts = TextDataset([{"text": row["target"]} for row in ROWS])
     found = verified(GenericLoraModel(tiny_folder), texts)
-    assert verdicts(found) == {"passed": POSSIBLE | PACKED}
+    assert verdicts(found) == {"passed": POSSIBLE | PACKED | FOLDED}
 
 
 def test_conversations_of_many_turns_are_verified(tiny_folder):
@@ -146,7 +153,7 @@ def test_conversations_of_many_turns_are_verified(tiny_folder):
     ]
     rows = [{"messages": chat}, {"messages": chat[:2]}]
     found = verified(GenericLoraModel(tiny_folder), open_dataset(rows))
-    assert verdicts(found) == {"passed": POSSIBLE | PACKED}
+    assert verdicts(found) == {"passed": POSSIBLE | PACKED | FOLDED}
 
 
 @pytest.mark.parametrize("policy", ["truncate", "keep-answer"])
@@ -397,7 +404,7 @@ def test_a_check_that_is_skipped_is_not_made(tiny_folder):
     with listening(heard.append):
         found = verified(GenericLoraModel(tiny_folder), ROWS, skip=["packing", "loss"])
     names = {check.name for check in found.checks}
-    assert names == (POSSIBLE | PACKED) - {"packing", "loss"}
+    assert names == (POSSIBLE | PACKED | FOLDED) - {"packing", "loss"}
     told = [event for event in heard if isinstance(event, Checked)]
     assert [event.check for event in told] == [*found.checks]
     assert {event.of for event in told} == {len(found.checks)}
@@ -407,7 +414,7 @@ def test_a_report_can_be_written_as_json(tiny_folder):
     found = verified(GenericLoraModel(tiny_folder), ROWS, rows=2)
     read = json.loads(json.dumps(found.as_dict()))
     assert read["passed"] is True
-    assert {check["name"] for check in read["checks"]} == POSSIBLE | PACKED
+    assert {check["name"] for check in read["checks"]} == POSSIBLE | PACKED | FOLDED
 
 
 def test_a_bound_that_rounding_cannot_keep_fails(tiny_folder):

@@ -7,7 +7,6 @@ none is kept or made twice.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -38,30 +37,31 @@ def head_losses(
     return function.apply(hidden, weight, bias, targets, label_smoothing)
 
 
-@dataclass(frozen=True, eq=False)
 class _Chunk:
-    """The logits of some positions."""
+    """The logits of some positions, which become their probabilities in place."""
 
-    place: slice
-    logits: Tensor
-    targets: Tensor
-    smoothing: float
-
-    def losses(self) -> Tensor:
-        """Return the losses; the logits become log-probabilities."""
-        self.logits.sub_(self.logits.logsumexp(-1, keepdim=True))
-        hits = self.logits.gather(1, self.targets[:, None])[:, 0]
-        if not self.smoothing:
-            return -hits
-        return -(1 - self.smoothing) * hits - self.smoothing * self.logits.mean(-1)
+    def __init__(
+        self, place: slice, logits: Tensor, targets: Tensor, smoothing: float
+    ) -> None:
+        self.place = place
+        self._targets = targets[:, None]
+        self._smoothing = smoothing
+        hits = logits.gather(1, self._targets)
+        mean = logits.mean(-1, keepdim=True) if smoothing else hits
+        # As logsumexp does, but the gradient has use for what it throws away.
+        largest = logits.amax(-1, keepdim=True)
+        self._powers = logits.sub_(largest).exp_()
+        self._sum = self._powers.sum(-1, keepdim=True)
+        wanted = (1 - smoothing) * hits + smoothing * mean
+        self.losses = (largest + self._sum.log() - wanted)[:, 0]
 
     def slopes(self) -> Tensor:
-        """Return the losses' gradient by the logits, after `losses`, in their place."""
-        slopes = self.logits.exp_()
-        if self.smoothing:
-            slopes -= self.smoothing / slopes.shape[1]
-        hit = slopes.new_full((len(slopes), 1), self.smoothing - 1)
-        return slopes.scatter_add_(1, self.targets[:, None], hit)
+        """Return the losses' gradient by the logits, in their place; once."""
+        slopes = self._powers.div_(self._sum)
+        if self._smoothing:
+            slopes -= self._smoothing / slopes.shape[1]
+        hit = slopes.new_full(self._targets.shape, self._smoothing - 1)
+        return slopes.scatter_add_(1, self._targets, hit)
 
 
 def _chunks(
@@ -94,7 +94,7 @@ class _FrozenHead(torch.autograd.Function):
         is_learning = ctx.needs_input_grad[0]
         gradient = torch.empty_like(hidden) if is_learning else None
         for chunk in _chunks(hidden, weight, bias, targets, smoothing):
-            losses[chunk.place] = chunk.losses()
+            losses[chunk.place] = chunk.losses
             if gradient is not None:
                 slopes = chunk.slopes().to(weight.dtype)
                 gradient[chunk.place] = slopes @ weight
@@ -126,7 +126,7 @@ class _LearningHead(torch.autograd.Function):
     ) -> Tensor:
         losses = hidden.new_empty(len(hidden), dtype=torch.float32)
         for chunk in _chunks(hidden, weight, bias, targets, smoothing):
-            losses[chunk.place] = chunk.losses()
+            losses[chunk.place] = chunk.losses
         ctx.save_for_backward(hidden, weight, bias, targets)
         ctx.smoothing = smoothing
         return losses
@@ -141,7 +141,6 @@ class _LearningHead(torch.autograd.Function):
         by_weight = torch.zeros_like(weight)
         by_bias = None if bias is None else torch.zeros_like(bias)
         for chunk in _chunks(hidden, weight, bias, targets, ctx.smoothing):
-            chunk.losses()
             slopes = chunk.slopes().mul_(by_losses[chunk.place, None]).to(weight.dtype)
             by_hidden[chunk.place] = slopes @ weight
             by_weight.addmm_(slopes.T, hidden[chunk.place].to(weight.dtype))

@@ -93,7 +93,7 @@ class SupervisedModule(lightning.LightningModule):
             self._baseline = self.objective.baseline(self.model, batch.step_units)
 
     def training_step(self, micro: MicroBatch, batch_idx: int) -> Tensor:
-        """Return the micro-batch's share of the step's mean loss.
+        """Return the micro-batch's share of the step's mean loss, scaled to be learnt.
 
         Raises:
             LedgerError: other tokens entered the loss than were to be learnt.
@@ -117,7 +117,7 @@ class SupervisedModule(lightning.LightningModule):
         # Lightning divides by the number of micro-batches, and its strategies by that
         # of processes; the share needs no division.
         parts = self.trainer.accumulate_grad_batches * self._processes.count
-        return share * (parts * micro.counts)
+        return share * (parts * micro.counts * micro.step_scale)
 
     def _add(self, micro: MicroBatch, scored: Scored, loss: float) -> None:
         self._planned += micro.planned

@@ -44,7 +44,7 @@ from xturing.train.stopping import StopRequest
 from xturing.train.strategies.place import ALONE, Place, environment
 from xturing.train.strategies.processes import Processes
 from xturing.train.strategies.whole import Whole
-from xturing.train.throughput import compiled_if_worth_it
+from xturing.train.throughput import fast_passes
 from xturing.train.trackers import log
 
 Loggers = bool | Logger | Iterable[Logger] | None
@@ -433,7 +433,7 @@ def _as_set(run: Run, model: Any) -> Iterator[None]:
         nullcontext() if run.objective.has_dropout else without_dropout(model),
         # Blocks are compiled as they will run.
         checkpointed(model) if is_checkpointed else nullcontext(),
-        compiled_if_worth_it(
+        fast_passes(
             run.model, run.config, run.plan, is_grouped=run.processes.is_grouped
         ),
     ):

@@ -25,6 +25,12 @@ class MicroBatch:
     """The same for the whole step."""
     step_weight: int
     """What every part of the step is weighted by: learnt tokens, pairs, judgements."""
+    step_scale: float
+    """The step's weight over that of the epoch's steps on average.
+
+    Steps hold rows of like length, so some have many times the tokens of others. Adam
+    would have each of them move the weights as far; scaled, each token has its say.
+    """
     step_units: tuple[Any, ...]
     """All that is learnt from in the step."""
     units: tuple[Any, ...]
@@ -113,6 +119,7 @@ class Epochs:
             epoch=self._epoch,
             micro_batch_tokens=self._most_tokens,
         )
+        average = self._objective.weight(self._units) / len(steps)
         for step in steps:
             units = tuple(
                 self._units[index] for rows in step.micro_batches for index in rows
@@ -127,6 +134,7 @@ class Epochs:
                     planned=sum(unit.supervised for unit in part),
                     step_planned=planned,
                     step_weight=weight,
+                    step_scale=weight / average,
                     step_units=units,
                     units=tuple(part),
                     ends_step=number == len(own),

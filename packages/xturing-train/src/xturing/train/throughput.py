@@ -13,6 +13,7 @@ from xturing.core.errors import CompileError, SettingsError
 from xturing.core.events import Notice, tell
 from xturing.models.base import BaseModel
 from xturing.models.compiling import compiled_blocks
+from xturing.models.folding import folded_adapters
 from xturing.models.settings import FinetuningConfig
 from xturing.train.events import BlocksCompiled
 from xturing.train.schedule import RunPlan
@@ -46,12 +47,13 @@ def run_flops(model: Any, tokens: int) -> float:
 
 
 @contextmanager
-def compiled_if_worth_it(
+def fast_passes(
     model: BaseModel, config: FinetuningConfig, plan: RunPlan, *, is_grouped: bool
 ) -> Iterator[None]:
-    """Have the blocks compiled as the settings say; tell if it cannot be done.
+    """Have adapters folded where that is faster, and blocks compiled as settings say.
 
-    `is_grouped` tells of a process that trains the model together with others.
+    It tells if they cannot be compiled. `is_grouped` tells of a process that trains the
+    model together with others: their weights may be elsewhere, so nothing is folded.
 
     Raises:
         SettingsError: they are to be compiled in a group of processes.
@@ -62,7 +64,13 @@ def compiled_if_worth_it(
             "only. Set compile_blocks to auto, or devices and num_nodes to 1 and "
             "strategy to auto."
         )
+    device = model.engine.device
+    tokens = micro_batch_tokens(config, device.name)
+    is_alone = not is_grouped and device.name == "cpu"
     with ExitStack() as stack:
+        if is_alone and tokens is not None:
+            # What is compiled are the blocks as they are then.
+            stack.enter_context(folded_adapters(model.engine.model, tokens))
         if not is_grouped and _is_worth_it(model, config, plan):
             started = time.perf_counter()
             try:

@@ -17,7 +17,7 @@ from xturing.train.objectives.base import Objective
 from xturing.train.optimizers import build_optimizer
 from xturing.train.planning.costs import Measured, Shape, StepCosts
 from xturing.train.schedule import RunPlan
-from xturing.train.throughput import compiled_if_worth_it
+from xturing.train.throughput import fast_passes
 
 MOST_NUMBERS = 1 << 24
 """Numbers that an optimizer is tried on; what it costs grows in step with them."""
@@ -51,9 +51,7 @@ class MicroSteps:
             torch.random.fork_rng(),
             nullcontext() if self._objective.has_dropout else without_dropout(model),
             checkpointed(model) if is_checkpointed else nullcontext(),
-            compiled_if_worth_it(
-                self._owner, self._config, self._plan, is_grouped=False
-            ),
+            fast_passes(self._owner, self._config, self._plan, is_grouped=False),
         ):
             model.train()
             try:

@@ -14,9 +14,11 @@ from xturing.core.labels import IGNORE
 from xturing.data.packing import PackedBatch, Window, best_fit, collate_windows
 from xturing.models.checkpointing import checkpointed
 from xturing.models.compiling import compiled_blocks
+from xturing.models.folding import foldable_layers, folded_adapters
 from xturing.models.loss import isolating_mask, supervised_losses, trainable
 from xturing.models.settings import FinetuningConfig
 from xturing.train.schedule import Epochs
+from xturing.train.throughput import CPU_TOKENS
 from xturing.train.verification.subject import Subject, packing_obstacle
 
 
@@ -94,9 +96,15 @@ def with_checkpoints(subject: Subject) -> Computed:
         return together(subject)
 
 
+def with_folded_adapters(subject: Subject) -> Computed:
+    """Compute the step with adapters that are worked into the weights."""
+    with folded_adapters(subject.model, CPU_TOKENS):
+        return together(subject)
+
+
 def with_compiled_blocks(subject: Subject) -> Computed:
-    """Compute the step with blocks that were compiled."""
-    with compiled_blocks(subject.model):
+    """Compute the step with blocks that were compiled, their adapters folded."""
+    with folded_adapters(subject.model, CPU_TOKENS), compiled_blocks(subject.model):
         return together(subject)
 
 
@@ -136,6 +144,20 @@ COMPARISONS = (
         meaning=(
             "Blocks compute something else the second time: train this model with "
             "gradient_checkpointing=false."
+        ),
+    ),
+    Comparison(
+        name="folding",
+        claim="adapters worked into the weights give what those beside them give",
+        ways=(together, with_folded_adapters),
+        meaning=(
+            "An adapter does something else than its formula says. Please report the "
+            "model's name and the settings of its adapter."
+        ),
+        obstacle=lambda subject: (
+            None
+            if foldable_layers(subject.model, CPU_TOKENS)
+            else "no layer has an adapter that is ever worked into its weight"
         ),
     ),
     Comparison(
