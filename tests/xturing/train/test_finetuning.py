@@ -232,7 +232,7 @@ def test_a_token_has_the_same_say_in_a_step_of_short_rows_and_in_one_of_long_row
         config = model.finetuning_config()
         config.optimizer_name, config.scheduler = "sgd", "constant"
         config.learning_rate, config.max_grad_norm = 1e-4, None
-        config.lora_init, config.num_train_epochs = "default", 1
+        config.lora_dropout, config.num_train_epochs = 0.0, 1
         config.validation_split, config.warmup_steps = 0, 0
         config.batch_size = len(rows) // steps
         config.output_dir = str(tmp_path / str(steps))

@@ -56,6 +56,8 @@ def _is_foldable(layer: Any, tokens: int) -> bool:
         name not in layer.lora_variant
         and not layer.lora_bias[name]
         and not getattr(dropout, "p", 0.0)
+        # Packed weights can be tensors of a kind of their own.
+        and all(type(each.data) is torch.Tensor for each in used)
         and all(each.dtype == torch.float32 for each in used)
         and not any(each.requires_grad for each in base.parameters())
         and max(base.weight.shape) <= tokens

@@ -171,7 +171,7 @@ class FinetuningConfig(Settings):
         default_factory=dict
     )
     """Alphas of layers that get another one, by name or a regular expression for it."""
-    lora_dropout: Fraction = 0.0
+    lora_dropout: Fraction = 0.05
     """Share of the adapter's inputs that is dropped while training; none is by dpo,
     orpo and kto. On a CPU, any share makes a step about half as long again."""
     lora_plus_ratio: Annotated[float, Field(ge=1)] | None = None
