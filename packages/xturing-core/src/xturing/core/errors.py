@@ -9,6 +9,7 @@
     │   ├── QuantizationError   weights cannot be quantized, or quantized ones be used
     │   └── CompileError        a model cannot be compiled here
     ├── DownloadError           weights could not be fetched
+    ├── RemoteError             a service refused a request, or was not reached
     ├── OutputError             a folder to write to is in use, or the disk is full
     └── TrainingError           training cannot start or go on
         └── LedgerError         the tokens in the loss are not those of the ledger
@@ -56,6 +57,10 @@ class CompileError(ModelError):
 
 class DownloadError(XTuringError):
     """Weights could not be fetched."""
+
+
+class RemoteError(XTuringError):
+    """A service refused a request, or was not reached."""
 
 
 class OutputError(XTuringError):

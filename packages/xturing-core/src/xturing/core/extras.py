@@ -1,7 +1,10 @@
 """Optional libraries, imported at the moment of need."""
 
+from collections.abc import Callable
 from importlib import import_module
+from importlib.metadata import entry_points
 from types import ModuleType
+from typing import Any
 
 from xturing.core.errors import MissingDependencyError
 
@@ -22,3 +25,18 @@ def require(module: str, *, package: str, extra: str) -> ModuleType:
             f"This needs {library}, which is not installed. "
             f'Install it with: pip install "{package}[{extra}]"'
         ) from None
+
+
+def service(group: str, name: str, package: str) -> Callable[..., Any]:
+    """Return what another package of ours does under an entry point.
+
+    Raises:
+        MissingDependencyError: it is not installed; the message has the pip line.
+    """
+    found = entry_points(group=group, name=name)
+    if not found:
+        raise MissingDependencyError(
+            f"This needs {package}, which is not installed. "
+            f"Install it with: pip install {package}"
+        )
+    return next(iter(found)).load()

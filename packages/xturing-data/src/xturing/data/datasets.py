@@ -5,12 +5,13 @@ A dataset knows what its rows mean and where each came from; it knows nothing of
 
 import copy
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar, Self, Unpack
 
 from xturing.core.errors import DataError
+from xturing.core.extras import service
 from xturing.core.files import new_folder
 from xturing.data.prompts import InfixPrompt, Prompt, PromptTemplate
 from xturing.data.quiet import without_progress_bars
@@ -202,6 +203,34 @@ class InstructionDataset(BaseDataset):
             for row, place in zip(self._rows, self._places, strict=True):
                 self.prompt_template.check(row, place)
 
+    @staticmethod
+    def generate_dataset(
+        path: str | Path, engine: object, *numbers: int, **options: object
+    ) -> "InstructionDataset":
+        """Make a dataset from seed tasks by Self-Instruct, and return it.
+
+        `engine` is a text generation engine, such as "openai:gpt-4.1-mini"; the other
+        arguments are those of `xturing.selfinstruct.generate_dataset`.
+
+        Raises:
+            MissingDependencyError: xturing-selfinstruct is not installed.
+        """
+        return _generator("self_instruct")(path, engine, *numbers, **options)
+
+    @staticmethod
+    def generate_dataset_from_dir(
+        path: str | Path, engine: object, *numbers: int, **options: object
+    ) -> "InstructionDataset":
+        """Make a dataset of questions that a folder's files answer, and return it.
+
+        The other arguments are those of
+        `xturing.selfinstruct.generate_dataset_from_dir`.
+
+        Raises:
+            MissingDependencyError: xturing-selfinstruct is not installed.
+        """
+        return _generator("documents")(path, engine, *numbers, **options)
+
     def record(self, index: int) -> Record:
         """Return what a row means."""
         if self.prompt_template is None:
@@ -295,6 +324,10 @@ def open_stream(path: object, **options: Unpack[ReadingOptions]) -> Stream:
 def every_kind() -> tuple[Kind, ...]:
     """Return the kinds of rows that any dataset takes."""
     return tuple(kind for dataset in CLASSES for kind in dataset.kinds)
+
+
+def _generator(name: str) -> Callable[..., InstructionDataset]:
+    return service("xturing.dataset_generators", name, "xturing-selfinstruct")
 
 
 def _spoken(message: Message) -> dict[str, Any]:

@@ -3,11 +3,11 @@
 from collections.abc import Callable, Iterator, Sequence
 from copy import copy
 from dataclasses import replace
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, Self, overload
 
-from xturing.core.errors import MissingDependencyError, ModelError, SettingsError
+from xturing.core.errors import ModelError, SettingsError
+from xturing.core.extras import service
 from xturing.core.files import new_folder, sha256, write_json
 from xturing.core.registry import Registry
 from xturing.core.settings import Layer, Settings
@@ -210,7 +210,7 @@ class BaseModel:
         Raises:
             MissingDependencyError: xturing-train is not installed.
         """
-        trainer = _service("xturing.trainers", "supervised", "xturing-train")
+        trainer = service("xturing.trainers", "supervised", "xturing-train")
         return trainer(self, dataset, logger=logger, **options)
 
     def evaluate(self, dataset: Any, batch_size: int = GENERATION_BATCH) -> float:
@@ -222,7 +222,7 @@ class BaseModel:
         Raises:
             MissingDependencyError: no evaluator is installed.
         """
-        evaluator = _service("xturing.evaluators", "perplexity", "xturing-train")
+        evaluator = service("xturing.evaluators", "perplexity", "xturing-train")
         return evaluator(self, dataset, batch_size=batch_size)
 
     @overload
@@ -478,13 +478,3 @@ def _texts(texts: str | Sequence[str] | None, dataset: Prompts | None) -> Sequen
                 "list of strings."
             )
     return listed
-
-
-def _service(group: str, name: str, package: str) -> Callable[..., Any]:
-    found = entry_points(group=group, name=name)
-    if not found:
-        raise MissingDependencyError(
-            f"This needs {package}, which is not installed. "
-            f"Install it with: pip install {package}"
-        )
-    return next(iter(found)).load()
