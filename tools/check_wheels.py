@@ -4,7 +4,8 @@
 
 The environment holds the wheel and what it requires, nothing else; so an import that
 the package does not declare fails here. The first example of a README runs there too,
-for the packages that are of use alone.
+for the packages that are of use alone, and the program that `wheel_checks` has for a
+package, with the extras that it names.
 """
 
 import re
@@ -17,6 +18,8 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 ALONE = ("xturing-quant",)
 """Packages whose first example needs no other."""
+CHECKS = Path(__file__).with_name("wheel_checks")
+EXTRAS = re.compile(r"^EXTRAS = \"(.*)\"$", re.MULTILINE)
 
 
 def members() -> dict[str, str]:
@@ -42,10 +45,15 @@ def check(package: str, module: str, wheels: Path, work: Path) -> None:
     """Install a package alone and import all that its module exports."""
     environment = work / package
     python = environment / "bin" / "python"
+    program = CHECKS / f"{package.replace('-', '_')}.py"
+    extras = (
+        EXTRAS.search(program.read_text(encoding="utf-8")) if program.exists() else None
+    )
+    wanted = f"{package}[{extras[1]}]" if extras else package
     run("uv", "venv", "--quiet", "--python", sys.executable, environment)
     run(
         *("uv", "pip", "install", "--quiet", "--python", python),
-        *("--no-compile-bytecode", "--find-links", wheels, package),
+        *("--no-compile-bytecode", "--find-links", wheels, wanted),
     )
     imports = (
         f"import {module} as m; names = getattr(m, '__all__', []); "
@@ -53,6 +61,8 @@ def check(package: str, module: str, wheels: Path, work: Path) -> None:
     )
     # -I: neither the current folder nor the user's packages help out.
     run(python, "-I", "-c", imports)
+    if program.exists():
+        run(python, "-I", program, work)
     if package in ALONE:
         run(
             python,

@@ -7,6 +7,7 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
+import scripts
 
 ROOT = Path(__file__).parents[2]
 READMES = sorted([ROOT / "README.md", *ROOT.glob("*/xturing*/README.md")])
@@ -39,7 +40,9 @@ def _in_a_folder_with_rows(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     sample = ROOT / "apps/xturing-cli/src/xturing/cli/sample/tickets.jsonl"
     rows = [json.loads(line) for line in sample.read_text().splitlines()[:6]]
-    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
+    scripts.write_lines(tmp_path / "rows.jsonl", rows)
+    scripts.write_seeds(tmp_path / "seeds.jsonl")
+    scripts.write_script(tmp_path / "replies.jsonl")
 
 
 @pytest.mark.slow

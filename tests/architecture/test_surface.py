@@ -11,6 +11,7 @@ PACKAGES = [
     "xturing.data.curation",
     "xturing.models",
     "xturing.quant",
+    "xturing.selfinstruct",
     "xturing.train",
 ]
 

@@ -58,6 +58,7 @@ def imported(file: Path) -> set[str]:
             isinstance(node, ast.Call)
             and isinstance(node.func, ast.Name)
             and node.func.id == "require"
+            and isinstance(node.args[0], ast.Constant)
         ):
             names.add(ast.literal_eval(node.args[0]))
     return names

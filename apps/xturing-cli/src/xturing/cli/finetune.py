@@ -326,14 +326,17 @@ def _number(value: float | None) -> str:
 
 
 def setting_layers(
-    config: Path | None, settings: list[str], options: Mapping[str, object]
+    config: Path | None,
+    settings: list[str],
+    options: Mapping[str, object],
+    sources: Mapping[str, str] = OPTIONS,
 ) -> list[Layer]:
     """Return the layers of settings that the options make, the strongest last."""
     layers = [read_yaml(config)] if config is not None else []
     layers += [parse_setting(text, option="--set") for text in settings]
     for name, value in options.items():
         if value is not None:
-            source = OPTIONS[name]
+            source = sources[name]
             layers.append(Layer(source=source, values={name: str(value)}))
     return layers
 

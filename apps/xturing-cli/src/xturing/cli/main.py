@@ -22,6 +22,7 @@ from xturing.cli import (
     quantize,
     quickstart,
     render,
+    selfinstruct,
     verify,
 )
 from xturing.core.errors import XTuringError
@@ -43,6 +44,7 @@ app.command("merge")(merge.merge)
 app.command("estimate")(estimate.estimate)
 app.add_typer(data.app, name="data")
 app.add_typer(models.app, name="models")
+app.add_typer(selfinstruct.app, name="selfinstruct")
 app.command("doctor")(doctor.doctor)
 
 DEBUG = "XTURING_DEBUG"

@@ -35,7 +35,10 @@ def quiet_libraries() -> None:
         return
     warnings.simplefilter("ignore")
     logging.basicConfig(level=logging.ERROR)
-    for name in ("transformers", "bitsandbytes", "lightning.pytorch"):
+    for name in (
+        *("transformers", "bitsandbytes", "lightning.pytorch"),
+        "torch.utils._pytree",
+    ):
         logging.getLogger(name).setLevel(logging.ERROR)
     # It sets its own level when it is imported, and writes among a command's answers.
     logging.getLogger("DeepSpeed").addFilter(lambda said: said.levelno >= logging.ERROR)
