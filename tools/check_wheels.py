@@ -43,14 +43,17 @@ def run(*command: str | Path) -> None:
 
 def check(package: str, module: str, wheels: Path, work: Path) -> None:
     """Install a package alone and import all that its module exports."""
-    environment = work / package
+    # All environments have one place after the other, so that what one has compiled
+    # serves those after it.
+    environment = work / "environment"
     python = environment / "bin" / "python"
+    isolated = (python, "-I", "-X", f"pycache_prefix={work / 'compiled'}")
     program = CHECKS / f"{package.replace('-', '_')}.py"
     extras = (
         EXTRAS.search(program.read_text(encoding="utf-8")) if program.exists() else None
     )
     wanted = f"{package}[{extras[1]}]" if extras else package
-    run("uv", "venv", "--quiet", "--python", sys.executable, environment)
+    run("uv", "venv", "--quiet", "--clear", "--python", sys.executable, environment)
     run(
         *("uv", "pip", "install", "--quiet", "--python", python),
         *("--no-compile-bytecode", "--find-links", wheels, wanted),
@@ -60,16 +63,12 @@ def check(package: str, module: str, wheels: Path, work: Path) -> None:
         "print([getattr(m, name) for name in names])"
     )
     # -I: neither the current folder nor the user's packages help out.
-    run(python, "-I", "-c", imports)
+    run(*isolated, "-c", imports)
     if program.exists():
-        run(python, "-I", program, work)
+        run(*isolated, program, work)
     if package in ALONE:
-        run(
-            python,
-            "-I",
-            "-c",
-            f"import os; os.chdir({str(work)!r})\n{example(package)}",
-        )
+        place = f"import os; os.chdir({str(work)!r})\n"
+        run(*isolated, "-c", place + example(package))
 
 
 def example(package: str) -> str:

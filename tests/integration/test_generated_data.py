@@ -38,15 +38,15 @@ def test_what_the_real_model_writes_is_learnt(smollm2, learner, tmp_path):
     seeds = [{"instruction": seed, "instances": []} for seed in SEEDS]
     file = scripts.write_lines(tmp_path / "seeds.jsonl", seeds)
     config = SelfInstructConfig(
-        num_instructions=4,
+        num_instructions=3,
         num_prompt_instructions=4,
         instructions_per_request=4,
         max_instruction_tokens=80,
-        max_instance_tokens=60,
+        max_instance_tokens=40,
         answers="plain",
     )
     terms = Terms(prompts=tmp_path / "prompts")
     run = generate(file, Local(smollm2), tmp_path / "run", config, terms)
-    assert [stage.accepted for stage in run.stages[:1]] == [4]
+    assert [stage.accepted for stage in run.stages[:1]] == [3]
     report = learner.finetune(run.dataset())
     assert report.steps == 1

@@ -37,7 +37,7 @@ class Noted(Scripted):
         key = request.key(f"{self.name}:{self.model}")
         with self._notes.open("a") as notes:
             notes.write(f"{key}\n")
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(0.005)
         return await super().complete(request)
 
 

@@ -106,6 +106,32 @@ def test_answers_on_their_way_are_kept_when_another_request_fails():
     assert len(journal) == len(client.requests) - 1 > 0
 
 
+def test_answers_on_their_way_are_kept_when_the_run_is_interrupted():
+    journal, arrived = Journal(None), asyncio.Event()
+
+    class Slow(Asked):
+        async def complete(self, request):
+            self.requests.append(request)
+            await arrived.wait()
+            return reply(request.prompt)
+
+    async def interrupt(client):
+        work = asyncio.create_task(
+            caller(client, journal, concurrency=3).replies(many(10))
+        )
+        while len(client.requests) < 3:
+            await asyncio.sleep(0)
+        work.cancel()
+        await asyncio.sleep(0)
+        arrived.set()
+        with pytest.raises(asyncio.CancelledError):
+            await work
+
+    client = Slow()
+    asyncio.run(interrupt(client))
+    assert len(journal) == len(client.requests) == 3
+
+
 def test_a_failure_ends_the_asking():
     client = Asked([CallError("refused", status=400)])
     with pytest.raises(CallError):

@@ -11,7 +11,6 @@ from random import Random
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
 from tenacity.stop import stop_after_attempt
 
-from xturing.core.errors import RemoteError
 from xturing.core.events import Notice, tell
 from xturing.selfinstruct.clients import CallError, Client
 from xturing.selfinstruct.events import Answered
@@ -84,27 +83,36 @@ class Caller:
             for key, request in requests.items()
         ]
         try:
-            await asyncio.gather(*tasks)
-        except BaseException as error:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+        except asyncio.CancelledError as error:
             self._failed = error
-            for task in tasks:
-                if task not in self._flying:
-                    task.cancel()
-            if self._flying:
-                count = len(self._flying)
-                tell(Notice(text=f"Waiting for {count} answers that are on their way."))
-            await asyncio.wait(tasks)
             raise
+        finally:
+            await self._land(tasks)
+        if self._failed is not None:
+            raise self._failed
+
+    async def _land(self, tasks: Sequence[asyncio.Task[None]]) -> None:
+        """Wait for answers that are on their way, and for nothing else."""
+        for task in tasks:
+            if task not in self._flying:
+                task.cancel()
+        if self._flying:
+            count = len(self._flying)
+            tell(Notice(text=f"Waiting for {count} answers that are on their way."))
+        # The first of their failures is known, and the others are not asked for.
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _ask(self, key: str, request: Request, places: asyncio.Semaphore) -> None:
         async with places:
             try:
                 await self._retrying()(self._attempt, key, request)
-            except BaseException as error:
-                # At once, before another takes this place.
-                self._failed = error
-                if isinstance(error, CallError):
-                    raise self._explained(error) from error
+            except Exception as error:
+                # Taken down at once, before another request takes this place.
+                is_call = isinstance(error, CallError)
+                self._failed = self._failed or (
+                    self._explained(error) if is_call else error
+                )
                 raise
 
     def _retrying(self) -> AsyncRetrying:
@@ -171,7 +179,7 @@ class Caller:
         seconds = doubled * jitter if asked is None else asked * max(jitter, 1.0)
         return min(seconds, self._limits.longest_wait)
 
-    def _explained(self, error: CallError) -> RemoteError:
+    def _explained(self, error: CallError) -> CallError:
         if not error.is_temporary:
             return error
         return CallError(
