@@ -11,7 +11,7 @@ from xturing.core.lazy import exports
 if TYPE_CHECKING:
     from xturing.selfinstruct.clients import CLIENTS, CallError, Client, open_client
     from xturing.selfinstruct.clients.doors import ChatGPT, Davinci, J2Grande, Medium
-    from xturing.selfinstruct.documents import from_documents, read_passages
+    from xturing.selfinstruct.documents import from_documents
     from xturing.selfinstruct.doors import generate_dataset, generate_dataset_from_dir
     from xturing.selfinstruct.events import Answered, StageMoved
     from xturing.selfinstruct.exchange import Reply, Request, Turn, Usage
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     )
     from xturing.selfinstruct.limits import Caps, Limits
     from xturing.selfinstruct.novelty import Match, NoveltyFilter
+    from xturing.selfinstruct.passages import read_passages
     from xturing.selfinstruct.pipeline import generate
     from xturing.selfinstruct.reporting import write_card, write_report
     from xturing.selfinstruct.runs import Run, Stage
@@ -102,7 +103,7 @@ __getattr__ = exports(
     generate_dataset="doors",
     generate_dataset_from_dir="doors",
     open_client="clients",
-    read_passages="documents",
+    read_passages="passages",
     read_seeds="seeds",
     write_card="reporting",
     write_report="reporting",

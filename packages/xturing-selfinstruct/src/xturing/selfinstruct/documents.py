@@ -1,20 +1,18 @@
 """Questions and answers out of documents, each row with its place in them."""
 
-from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from xturing.core.errors import DataError, SettingsError
 from xturing.core.events import Notice, tell
-from xturing.data.documents import TextDocument, chunks, read_documents
 from xturing.selfinstruct.asking import Asking
 from xturing.selfinstruct.clients import Client, open_client
 from xturing.selfinstruct.exchange import Reply, Request
 from xturing.selfinstruct.grounding import overlap
 from xturing.selfinstruct.json_replies import objects
 from xturing.selfinstruct.novelty import NoveltyFilter
+from xturing.selfinstruct.passages import Passage, read_passages
 from xturing.selfinstruct.prompts import Prompts
 from xturing.selfinstruct.runs import (
     MESSAGES,
@@ -34,22 +32,6 @@ JUDGING = "support"
 PROMPTS = (STAGE, JUDGING)
 JUDGE_TOKENS = 8
 """Longest answer to a question of yes or no."""
-GAP = len("\n\n")
-"""Between the parts of a document in its whole text."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Passage:
-    """A piece of a document."""
-
-    source: str
-    """The file, as seen from the folder that was given."""
-    part: str
-    """Pages or the like, empty for a file without."""
-    start: int
-    """Character of the document's text."""
-    end: int
-    text: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,30 +113,6 @@ def from_documents(
         write_rows(target, "generated_tasks.jsonl", seeds)
         write_rows(target, MESSAGES, message_rows(rows))
         return finish(target, identity, asking, work.stages(), rows)
-
-
-def read_passages(
-    folder: str | Path, config: DocumentsConfig
-) -> tuple[list[Passage], list[tuple[str, str]]]:
-    """Return the pieces of a folder's files, and the files that cannot be read and why.
-
-    Raises:
-        DataError: the folder is missing, or no file in it can be read.
-        MissingDependencyError: a file's format needs the extra `documents`.
-        SettingsError: pieces and their overlaps do not go together.
-    """
-    place = Path(folder).expanduser()
-    read = read_documents(place)
-    failures = [(_shown(each.path, place), each.reason) for each in read.failures]
-    passages = [
-        passage
-        for document in read.documents
-        for passage in _passages(document, place, config)
-    ]
-    if not passages:
-        reasons = "; ".join(f"{name} {why}" for name, why in failures[:3])
-        raise DataError(f"No file in {place} gives a text. {reasons}".strip())
-    return passages, failures
 
 
 def passage_request(asking: Asking[DocumentsConfig], passage: Passage) -> Request:
@@ -287,38 +245,6 @@ class _Reading:
 
     def _reject(self, reason: str, text: str, detail: str) -> None:
         self._asking.rejections.add(STAGE, reason, text, detail)
-
-
-def _passages(
-    document: TextDocument, folder: Path, config: DocumentsConfig
-) -> Iterator[Passage]:
-    if config.chunk_overlap >= config.chunk_size:
-        raise SettingsError(
-            f"chunk_overlap is {config.chunk_overlap}, but has to be less than "
-            f"chunk_size={config.chunk_size}."
-        )
-    starts, names = [], []
-    place = 0
-    for part in document.parts:
-        starts.append(place)
-        names.append(part.name)
-        place += len(part.text) + GAP
-    source = _shown(Path(document.origin), folder)
-    for chunk in chunks(document.text, config.chunk_size, config.chunk_overlap):
-        first = names[bisect_right(starts, chunk.start) - 1]
-        last = names[bisect_right(starts, chunk.end - 1) - 1]
-        yield Passage(
-            source=source,
-            part=first if first == last else f"{first} to {last}",
-            start=chunk.start,
-            end=chunk.end,
-            text=chunk.text,
-        )
-
-
-def _shown(path: Path, folder: Path) -> str:
-    """Return a file's name as seen from the folder."""
-    return path.name if path == folder else path.relative_to(folder).as_posix()
 
 
 def _pair(value: Mapping[str, Any]) -> tuple[str, str] | None:

@@ -7,12 +7,13 @@ from xturing.selfinstruct.asking import Asking, Config
 from xturing.selfinstruct.bootstrap import STAGE as INSTRUCTIONS
 from xturing.selfinstruct.bootstrap import Bootstrap
 from xturing.selfinstruct.clients import Client
-from xturing.selfinstruct.documents import JUDGING, Passage, passage_request
+from xturing.selfinstruct.documents import JUDGING, passage_request
 from xturing.selfinstruct.documents import STAGE as DOCUMENTS
 from xturing.selfinstruct.exchange import Usage
 from xturing.selfinstruct.instances import KINDS, instance_request, kind_request
 from xturing.selfinstruct.instances import STAGE as INSTANCES
 from xturing.selfinstruct.journal import Journal
+from xturing.selfinstruct.passages import Passage
 from xturing.selfinstruct.prices import price_of
 from xturing.selfinstruct.prompts import Prompts
 from xturing.selfinstruct.seeds import Seed
