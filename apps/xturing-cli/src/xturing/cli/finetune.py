@@ -1,6 +1,5 @@
 """`xturing finetune`: rows in, a tuned model out."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,11 +19,12 @@ from xturing.cli.model_options import (
     WeightsOption,
     open_chosen,
 )
+from xturing.cli.setting_options import ConfigOption, SetOption, setting_layers
 from xturing.core.errors import OutputError
 from xturing.core.events import Event, Notice, listening
 from xturing.core.files import refuse_used
 from xturing.core.quantities import shown_duration
-from xturing.core.settings import Layer, parse_setting, read_yaml
+from xturing.core.settings import Layer
 
 if TYPE_CHECKING:
     from xturing.data import BaseDataset, Ledger
@@ -33,14 +33,6 @@ if TYPE_CHECKING:
 
 
 PLACES_SHOWN = 5
-OPTIONS = {
-    "output_dir": "option -o",
-    "devices": "option --devices",
-    "strategy": "option --strategy",
-    "max_time": "option --max-time",
-    "max_memory": "option --max-memory",
-}
-"""Settings with options of their own."""
 
 
 def finetune(
@@ -51,15 +43,8 @@ def finetune(
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="A new folder for the result.")
     ] = None,
-    config: Annotated[
-        Path | None, typer.Option("--config", help="YAML file with settings.")
-    ] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set", metavar="FIELD=VALUE", help="A setting; may be given many times."
-        ),
-    ] = None,
+    config: ConfigOption = None,
+    settings: SetOption = None,
     limit: Annotated[
         int | None, typer.Option("--limit", help="Use only the first rows.")
     ] = None,
@@ -100,13 +85,13 @@ def finetune(
     from xturing.data import open_dataset
 
     chosen = {
-        "output_dir": output,
-        "devices": devices,
-        "strategy": strategy,
-        "max_time": max_time,
-        "max_memory": max_memory,
+        "output_dir": ("-o", output),
+        "devices": ("--devices", devices),
+        "strategy": ("--strategy", strategy),
+        "max_time": ("--max-time", max_time),
+        "max_memory": ("--max-memory", max_memory),
     }
-    layers = setting_layers(config, settings or [], chosen)
+    layers = setting_layers(config, settings, chosen)
     check_settings(model, layers)
     if output is not None and not resume:
         _refuse_taken(output)
@@ -323,22 +308,6 @@ def _state(step: "StepEnded") -> str:
 
 def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.3f}"
-
-
-def setting_layers(
-    config: Path | None,
-    settings: list[str],
-    options: Mapping[str, object],
-    sources: Mapping[str, str] = OPTIONS,
-) -> list[Layer]:
-    """Return the layers of settings that the options make, the strongest last."""
-    layers = [read_yaml(config)] if config is not None else []
-    layers += [parse_setting(text, option="--set") for text in settings]
-    for name, value in options.items():
-        if value is not None:
-            source = sources[name]
-            layers.append(Layer(source=source, values={name: str(value)}))
-    return layers
 
 
 def check_settings(model: str, layers: list[Layer]) -> None:

@@ -7,15 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from xturing.cli import render
-from xturing.cli.finetune import setting_layers
 from xturing.cli.selfinstruct_options import (
     Asked,
-    ConfigOption,
     DryRunOption,
     OutputOption,
-    SetOption,
     asking,
 )
+from xturing.cli.setting_options import ConfigOption, SetOption, setting_layers
 from xturing.core.errors import DataError
 from xturing.core.events import Event, Notice, listening
 
@@ -23,13 +21,6 @@ if TYPE_CHECKING:
     from xturing.selfinstruct import Forecast, Run
 
 app = typer.Typer(help="Make fine-tuning data with a language model.")
-
-OPTIONS = {
-    "num_instructions": "option -n",
-    "num_instructions_for_finetuning": "option --keep",
-    "num_samples_per_chunk": "option -n",
-}
-"""What the command line calls settings that have an option of their own."""
 
 
 @app.command()
@@ -57,10 +48,11 @@ def generate(
     from xturing.selfinstruct import SelfInstructConfig, forecast_generation, read_seeds
     from xturing.selfinstruct import generate as generated
 
-    given = {"num_instructions": count, "num_instructions_for_finetuning": keep}
-    resolved = SelfInstructConfig.resolve(
-        *setting_layers(config, settings or [], given, OPTIONS)
-    )
+    given = {
+        "num_instructions": ("-n", count),
+        "num_instructions_for_finetuning": ("--keep", keep),
+    }
+    resolved = SelfInstructConfig.resolve(*setting_layers(config, settings, given))
     client, terms, tasks = asked.client(), asked.terms(), read_seeds(seeds)
     if dry_run:
         _show_forecast(forecast_generation(tasks, client, resolved, terms))
@@ -92,10 +84,8 @@ def from_docs(
         read_passages,
     )
 
-    given = {"num_samples_per_chunk": per_passage}
-    resolved = DocumentsConfig.resolve(
-        *setting_layers(config, settings or [], given, OPTIONS)
-    )
+    given = {"num_samples_per_chunk": ("-n", per_passage)}
+    resolved = DocumentsConfig.resolve(*setting_layers(config, settings, given))
     client, terms = asked.client(), asked.terms()
     if dry_run:
         passages, _ = read_passages(folder, resolved)

@@ -19,15 +19,6 @@ DryRunOption = Annotated[
     bool,
     typer.Option("--dry-run", help="Show the first prompts and what to expect only."),
 ]
-ConfigOption = Annotated[
-    Path | None, typer.Option("--config", help="YAML file with settings.")
-]
-SetOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set", metavar="FIELD=VALUE", help="A setting; may be given many times."
-    ),
-]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,7 +1,6 @@
 """`xturing verify`: proof that a model learns the same, however it is computed."""
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -15,13 +14,14 @@ from xturing.cli.data_options import (
     reading,
 )
 from xturing.cli.fidelity import GATE_FAILED
-from xturing.cli.finetune import check_settings, setting_layers
+from xturing.cli.finetune import check_settings
 from xturing.cli.model_options import (
     ModelOption,
     TemplateOption,
     WeightsOption,
     open_chosen,
 )
+from xturing.cli.setting_options import ConfigOption, SetOption, setting_layers
 from xturing.core.events import Event, listening
 
 if TYPE_CHECKING:
@@ -50,15 +50,8 @@ def verify(
         list[str] | None,
         typer.Option("--skip", help="A check to leave out; may be given many times."),
     ] = None,
-    config: Annotated[
-        Path | None, typer.Option("--config", help="YAML file with settings.")
-    ] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set", metavar="FIELD=VALUE", help="A setting; may be given many times."
-        ),
-    ] = None,
+    config: ConfigOption = None,
+    settings: SetOption = None,
     weights: WeightsOption = None,
     chat_template: TemplateOption = None,
     source: SourceOption = None,
@@ -77,7 +70,7 @@ def verify(
     """
     from xturing.data import open_dataset
 
-    layers = setting_layers(config, settings or [], {})
+    layers = setting_layers(config, settings)
     check_settings(model, layers)
     dataset = open_dataset(data, **reading(source, split, shape, columns))
     opened = open_chosen(model, weights, chat_template=chat_template)
