@@ -16,17 +16,18 @@ from preferences import ROWS as PREFERENCES
 
 from xturing.core.errors import OutputError
 from xturing.core.events import listening
+from xturing.core.papers import markdown
+from xturing.core.papers.html import page as html_page
 from xturing.data import InstructionDataset, PreferenceDataset, encode
 from xturing.models import BaseModel, GenericLoraModel, GenericModel
 from xturing.models.folders import Base
 from xturing.train import FinetuneReport, StepEnded, finetuning, held_out_loss
 from xturing.train.evaluation import held_out_score
 from xturing.train.objectives.sft import Supervised
-from xturing.train.reporting import looking, markdown
+from xturing.train.reporting import looking
 from xturing.train.reporting.additions import Choice, Topic
 from xturing.train.reporting.card import metadata, origin
 from xturing.train.reporting.content import sections
-from xturing.train.reporting.html import page as html_page
 from xturing.train.reporting.samples import as_base, ask, choose
 
 HOSTILE = "<img src=x onerror=alert(1)>"

@@ -9,14 +9,14 @@ import tiny
 from hypothesis import given
 from hypothesis import strategies as st
 
+from xturing.core.papers import html, markdown
+from xturing.core.papers.blocks import Curves, Paragraph, Quote, Section, Table
+from xturing.core.papers.curves import Line, picture, thinned, ticks
+from xturing.core.papers.escaping import printable
 from xturing.data import InstructionDataset, TextDataset, encode
 from xturing.models.generation import Answer
 from xturing.train.observed import Observed
-from xturing.train.reporting import html, markdown
-from xturing.train.reporting.blocks import Curves, Paragraph, Quote, Section, Table
 from xturing.train.reporting.card import name_of
-from xturing.train.reporting.curves import Line, picture, thinned, ticks
-from xturing.train.reporting.escaping import printable
 from xturing.train.reporting.forensics import examine
 from xturing.train.reporting.samples import choose
 from xturing.train.reporting.verdict import FEWEST_ROWS, Verdict, judge

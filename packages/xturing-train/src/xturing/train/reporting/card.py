@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import yaml
 
+from xturing.core.papers import markdown
+from xturing.core.papers.blocks import Block, Paragraph, Quote, Section, Table
 from xturing.models.base import BaseModel
-from xturing.train.reporting import markdown
-from xturing.train.reporting.blocks import Block, Paragraph, Quote, Section, Table
 
 if TYPE_CHECKING:
     from xturing.train.report import FinetuneReport

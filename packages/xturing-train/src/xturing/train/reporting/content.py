@@ -3,9 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from xturing.data.ledger import PARTS_SHOWN
-from xturing.train.reporting.additions import Choice, Topic
-from xturing.train.reporting.blocks import (
+from xturing.core.papers.blocks import (
     Block,
     Curves,
     Paragraph,
@@ -13,7 +11,9 @@ from xturing.train.reporting.blocks import (
     Section,
     Table,
 )
-from xturing.train.reporting.curves import Line
+from xturing.core.papers.curves import Line
+from xturing.data.ledger import PARTS_SHOWN
+from xturing.train.reporting.additions import Choice, Topic
 from xturing.train.reporting.forensics import KNOWN, Forensics, Suspects
 
 if TYPE_CHECKING:

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from xturing.core.files import write_text
+from xturing.core.papers import html, markdown
 from xturing.train.report import PAGE_FILE, TEXT_FILE, FinetuneReport
-from xturing.train.reporting import html, markdown
 from xturing.train.reporting.card import MODEL_CARD_FILE, Origin, card
 from xturing.train.reporting.content import sections
 

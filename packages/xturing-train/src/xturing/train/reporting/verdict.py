@@ -5,16 +5,16 @@ from typing import Literal
 
 import numpy as np
 
+from xturing.core.resampling import (
+    CONFIDENCE,
+    FEWEST_ROWS,
+    Numbers,
+    interval,
+    resampled,
+)
 from xturing.train.row_losses import RowLosses
 
 Outcome = Literal["better", "no difference shown", "worse"]
-
-CONFIDENCE = 0.95
-RESAMPLES = 2000
-MOST_AT_ONCE = 1_000_000
-"""Rows that are drawn at a time, for the memory that they take."""
-FEWEST_ROWS = 5
-"""With fewer rows, drawing them anew says little of what other rows would show."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,32 +75,26 @@ class Verdict:
 def judge(base: RowLosses, tuned: RowLosses, *, measure: str, seed: int) -> Verdict:
     """Return how two models do on the same rows.
 
-    The interval is the percentile bootstrap's (Efron and Tibshirani 1993, chapter 13):
-    rows are drawn anew with both their losses, so that what is hard about a row is hard
+    Rows are drawn anew with both their losses, so that what is hard about a row is hard
     for both models.
     """
     seen = tuned.counts > 0
     counts = tuned.counts[seen]
-    gained = (tuned.nats - base.nats)[seen]
-    generator = np.random.default_rng(seed)
-    rows = len(counts)
-    differences = np.empty(RESAMPLES)
-    at_once = max(MOST_AT_ONCE // rows, 1)
-    for start in range(0, RESAMPLES, at_once):
-        part = differences[start : start + at_once]
-        drawn = generator.integers(rows, size=(len(part), rows))
-        part[:] = gained[drawn].sum(axis=1) / counts[drawn].sum(axis=1)
-    tail = (1 - CONFIDENCE) / 2
-    low, high = np.quantile(differences, (tail, 1 - tail))
+    gained = np.stack([(tuned.nats - base.nats)[seen], counts], axis=1)
     total = counts.sum()
     before = float(base.nats[seen].sum() / total)
     after = float(tuned.nats[seen].sum() / total)
-    # Rounding, or one row that outweighs all, must not leave the mean outside.
+    differences = resampled(gained, _mean, seed=seed)
+    low, high = interval(differences, after - before)
     return Verdict(
         measure=measure,
-        rows=rows,
+        rows=len(counts),
         base=before,
         tuned=after,
-        low=min(float(low), after - before),
-        high=max(float(high), after - before),
+        low=low,
+        high=high,
     )
+
+
+def _mean(sums: Numbers) -> Numbers:
+    return sums[..., 0] / sums[..., 1]

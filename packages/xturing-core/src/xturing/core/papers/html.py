@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from xturing.train.reporting.blocks import (
+from xturing.core.papers.blocks import (
     Block,
     Curves,
     Paragraph,
@@ -10,8 +10,8 @@ from xturing.train.reporting.blocks import (
     Section,
     Table,
 )
-from xturing.train.reporting.curves import picture
-from xturing.train.reporting.escaping import markup
+from xturing.core.papers.curves import picture
+from xturing.core.papers.escaping import markup
 
 STYLE = """
 :root { color-scheme: light dark; }

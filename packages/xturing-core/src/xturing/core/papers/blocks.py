@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from xturing.train.reporting.curves import Line
+from xturing.core.papers.curves import Line
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 
-from xturing.train.reporting.blocks import (
+from xturing.core.papers.blocks import (
     Block,
     Curves,
     Paragraph,
@@ -11,8 +11,8 @@ from xturing.train.reporting.blocks import (
     Section,
     Table,
 )
-from xturing.train.reporting.curves import thinned
-from xturing.train.reporting.escaping import printable
+from xturing.core.papers.curves import thinned
+from xturing.core.papers.escaping import printable
 
 POINTS = 10
 """Points of a curve that are given as numbers."""

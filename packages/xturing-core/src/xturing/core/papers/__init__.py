@@ -1,0 +1,1 @@
+"""Reports as pages and as Markdown: what they are made of, how they are written."""
