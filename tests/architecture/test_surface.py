@@ -9,6 +9,7 @@ SURFACE = Path(__file__).with_name("surface.txt")
 PACKAGES = [
     "xturing.data",
     "xturing.data.curation",
+    "xturing.eval",
     "xturing.models",
     "xturing.quant",
     "xturing.selfinstruct",

@@ -95,10 +95,23 @@ def test_a_package_imports_only_what_it_declares(member):
                 assert distributions_of(top) & declared, f"{file}: {name}"
 
 
+def served(file: Path) -> set[str]:
+    """Return the packages of ours whose services a file looks up by entry point."""
+    return {
+        ast.literal_eval(node.args[2])
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name)
+        and node.func.id == "service"
+        and isinstance(node.args[2], ast.Constant)
+    }
+
+
 @each_with_code
 def test_a_package_declares_only_what_it_imports(member):
     used = set()
     for file in modules(member):
+        used |= served(file)
         for name in imported(file):
             top, _, rest = name.partition(".")
             ours = f"xturing-{rest.partition('.')[0]}"
@@ -125,6 +138,7 @@ def test_ranges_admit_the_workspace_s_own_versions(member):
     [
         ("core", "torch transformers numpy pydantic"),
         ("data", "torch transformers datasets numpy"),
+        ("eval", "torch transformers numpy lm_eval sacrebleu rouge_score"),
         ("models", "torch transformers peft huggingface_hub"),
         ("quant", "torch transformers peft bitsandbytes torchao"),
         ("train", "torch lightning transformers"),
@@ -146,9 +160,13 @@ def test_names_and_settings_load_without_torch():
 
 
 COMMANDS = (
-    " quickstart finetune chat generate quantize merge estimate data doctor models"
+    " quickstart finetune eval compare chat generate quantize merge estimate data "
+    "doctor models"
 ).split(" ")
-NESTED = ["data check", "data preview", "data stats", "models explain", "models pull"]
+NESTED = [
+    *("data check", "data preview", "data stats", "eval list", "eval rescore"),
+    *("eval judge", "models explain", "models pull"),
+]
 
 
 @pytest.mark.parametrize("command", [*COMMANDS, *NESTED])

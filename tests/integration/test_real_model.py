@@ -13,7 +13,8 @@ from xturing.core.labels import IGNORE
 from xturing.data import collate, collate_windows, encode, open_dataset, pack
 from xturing.models import BaseModel, families
 from xturing.models.hub import locate, locate_family
-from xturing.models.loss import isolating_mask, supervised_losses
+from xturing.models.isolation import isolating_mask
+from xturing.models.loss import supervised_losses
 from xturing.models.wheels import wheel_file
 from xturing.train import verify
 

@@ -6,7 +6,8 @@ import pytest
 from asked import reply, request
 
 from xturing.core.errors import DataError, OutputError
-from xturing.selfinstruct.journal import Journal, sole_user
+from xturing.core.journals import sole_user
+from xturing.selfinstruct.journal import Journal
 
 KEY = request().key("m")
 
@@ -75,7 +76,7 @@ def test_the_raw_reply_is_kept_even_if_nothing_could_be_read_in_it__peer_theme_1
 def test_a_second_process_is_refused(tmp_path):
     code = (
         "import sys; from pathlib import Path\n"
-        "from xturing.selfinstruct.journal import sole_user\n"
+        "from xturing.core.journals import sole_user\n"
         "with sole_user(Path(sys.argv[1])): print('in', flush=True); input()"
     )
     command = [sys.executable, "-c", code, str(tmp_path)]

@@ -1,7 +1,6 @@
-"""What reports are made of: comparisons, curves, pages, suspects and answers."""
+"""What reports are made of: comparisons, suspects and answers."""
 
 import math
-from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -9,10 +8,6 @@ import tiny
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xturing.core.papers import html, markdown
-from xturing.core.papers.blocks import Curves, Paragraph, Quote, Section, Table
-from xturing.core.papers.curves import Line, picture, thinned, ticks
-from xturing.core.papers.escaping import printable
 from xturing.data import InstructionDataset, TextDataset, encode
 from xturing.models.generation import Answer
 from xturing.train.observed import Observed
@@ -22,9 +17,7 @@ from xturing.train.reporting.samples import choose
 from xturing.train.reporting.verdict import FEWEST_ROWS, Verdict, judge
 from xturing.train.row_losses import RowHistory, RowLosses
 
-HOSTILE = '<script>alert("1")</script>|`*[x](http://a.b)&amp;\x00\x1b]]>\ud800```\n# y'
 losses = st.floats(0.0, 30.0)
-words = st.text(max_size=60)
 
 
 def row_losses(nats, tokens) -> RowLosses:
@@ -99,99 +92,6 @@ def test_the_interval_is_as_wide_as_theory_says():
     found = judged(base, tuned, seed=0)
     width = 2 * 1.96 * changes.std() / math.sqrt(400)
     assert found.high - found.low == pytest.approx(width, rel=0.1)
-
-
-@given(st.floats(-1e6, 1e6), st.floats(-1e6, 1e6))
-def test_ticks_are_round_and_reach_around_all_numbers(one, other):
-    low, high = sorted((one, other))
-    found = ticks(low, high)
-    step = found[1] - found[0]
-    margin = 1e-6 * step
-    assert found[0] <= low + margin
-    assert found[-1] >= high - margin
-    assert 2 <= len(found) <= 8
-    first = f"{step:.3e}"[:5]
-    assert first in ("1.000", "2.000", "5.000")
-
-
-@given(
-    words,
-    st.lists(
-        st.lists(st.tuples(st.floats(width=32), st.floats(width=32)), max_size=30),
-        max_size=3,
-    ),
-)
-def test_a_picture_is_well_formed_xml_without_scripts_or_links(name, lines):
-    drawn = picture(
-        "<b>", "x & y", "]]>", [Line("<i>", tuple(points)) for points in lines]
-    )
-    if drawn:
-        root = ElementTree.fromstring(drawn)
-        tags = {element.tag.rpartition("}")[2] for element in root.iter()}
-        assert tags <= {"svg", "title", "path", "text", "polyline", "circle", "rect"}
-        assert "nan" not in drawn
-        assert "href" not in drawn
-
-
-@given(st.lists(st.floats(0, 10), min_size=1, max_size=2000), st.integers(1, 50))
-def test_thinned_points_keep_to_the_range_and_the_number_asked_for(values, most):
-    found = thinned(list(enumerate(values)), most)
-    assert 1 <= len(found) <= most
-    assert min(values) - 1e-9 <= min(y for _, y in found)
-    assert max(y for _, y in found) <= max(values) + 1e-9
-
-
-def hostile_sections(text: str) -> list[Section]:
-    curve = Curves(text, text, text, (Line(text, ((0.0, 1.0), (1.0, 2.0))),))
-    blocks = Paragraph(text), Quote(text, text), Table((text,), ((text,),)), curve
-    return [Section(text, blocks)]
-
-
-def parsed(page: str) -> ElementTree.Element:
-    """Return a page as XML, which our pages are but for their first line."""
-    return ElementTree.fromstring(page.partition("\n")[2])
-
-
-PLAIN = html.page("x", hostile_sections("x"))
-
-
-@pytest.mark.parametrize("text", [HOSTILE, "</pre><img src=x>", "'\" onload=a"])
-def test_nothing_in_a_row_becomes_markup_of_the_page(text):
-    made, plain = (
-        parsed(page) for page in (html.page(text, hostile_sections(text)), PLAIN)
-    )
-    assert [(e.tag, sorted(e.attrib)) for e in made.iter()] == [
-        (e.tag, sorted(e.attrib)) for e in plain.iter()
-    ]
-
-
-@given(words)
-def test_a_page_is_well_formed_whatever_rows_hold(text):
-    parsed(html.page(text, hostile_sections(text)))
-
-
-def test_a_page_asks_for_nothing_outside_itself():
-    assert "default-src 'none'" in PLAIN
-    for word in ("<script", "<link", "<img", "src=", "href=", "url(", "@import"):
-        assert word not in PLAIN
-
-
-@given(words)
-def test_a_quote_in_markdown_ends_where_its_words_end(text):
-    written = markdown.text("t", [Section("s", (Quote("q", text),))])
-    fence = written.partition("q:\n\n")[2].partition("text\n")[0]
-    assert set(fence) == {"`"}
-    assert fence not in text
-    assert written.endswith(f"text\n{printable(text)}\n{fence}\n")
-
-
-@given(words)
-def test_a_cell_of_a_markdown_table_is_one_cell_without_markup(text):
-    written = markdown.text("t", [Section("s", (Table(("a",), ((text,),)),))])
-    last = written.rstrip("\n").split("\n")[-1]
-    bare = last[2:-2].replace("\\\\", "").replace("\\|", "").replace("\\<", "")
-    assert "|" not in bare
-    assert "<" not in bare
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from xturing.cli import (
     data,
     doctor,
     estimate,
+    evaluation,
     finetune,
     generate,
     merge,
@@ -37,6 +38,8 @@ app = typer.Typer(
 app.command("quickstart")(quickstart.quickstart)
 app.command("finetune")(finetune.finetune)
 app.command("verify")(verify.verify)
+app.add_typer(evaluation.app, name="eval")
+app.command("compare")(evaluation.compare)
 app.command("chat")(chat.chat)
 app.command("generate")(generate.generate)
 app.command("quantize")(quantize.quantize)

@@ -1,13 +1,12 @@
 """The options of commands that ask a model for data."""
 
-import inspect
-from collections.abc import Callable
 from dataclasses import dataclass, fields
-from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from xturing.cli.option_groups import grouped
 
 if TYPE_CHECKING:
     from xturing.selfinstruct import Client, Terms
@@ -71,6 +70,12 @@ class Asked:
 
         return open_client(self.engine, base_url=self.base_url)
 
+    def limits(self) -> dict[str, Any]:
+        """Return the limits by name, as `ask` takes them."""
+        names = [each.name for each in fields(self)]
+        others = ("engine", "base_url", "resume", "prompts")
+        return {name: getattr(self, name) for name in names if name not in others}
+
     def terms(self) -> "Terms":
         """Return the limits as `generate` takes them."""
         from xturing.selfinstruct import Caps, Limits, Terms
@@ -92,35 +97,5 @@ class Asked:
         )
 
 
-def asking(command: Callable[..., None]) -> Callable[..., None]:
-    """Return the command with an option for each field of its argument `asked`."""
-    kinds = get_type_hints(Asked, include_extras=True)
-    own = inspect.signature(command).parameters
-    given = [field.name for field in fields(Asked)]
-    added = [
-        inspect.Parameter(
-            name,
-            inspect.Parameter.KEYWORD_ONLY,
-            annotation=kinds[name],
-            default=default,
-        )
-        for name, default in _defaults().items()
-    ]
-
-    @wraps(command)
-    def told(**options: Any) -> None:
-        asked = Asked(**{name: options.pop(name) for name in given})
-        command(asked=asked, **options)
-
-    shown = [
-        parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
-        for name, parameter in own.items()
-        if name != "asked"
-    ]
-    told.__signature__ = inspect.Signature([*shown, *added])  # pyright: ignore[reportAttributeAccessIssue]  # what Typer reads
-    return told
-
-
-def _defaults() -> dict[str, Any]:
-    parameters = inspect.signature(Asked).parameters
-    return {name: parameter.default for name, parameter in parameters.items()}
+asking = grouped(Asked, "asked")
+"""Gives a command an option for each field of its argument `asked`."""

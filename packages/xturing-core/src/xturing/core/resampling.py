@@ -19,7 +19,7 @@ RESAMPLES = 2000
 FEWEST_ROWS = 5
 """With fewer rows, drawing them anew says little of what other rows would show."""
 MOST_AT_ONCE = 1_000_000
-"""Statistics that are drawn at a time, for the memory that they take."""
+"""Rows that are drawn at a time, for the memory that they take."""
 
 
 def resampled(
@@ -30,14 +30,17 @@ def resampled(
     `statistics` has the shape (rows, statistics). The same seed draws the same rows of
     statistics of the same length, so that two models can be compared row by row.
     """
-    rows, width = statistics.shape
+    rows = len(statistics)
     generator = np.random.default_rng(seed)
     found = np.empty(resamples)
-    at_once = max(MOST_AT_ONCE // max(rows * width, 1), 1)
+    at_once = max(MOST_AT_ONCE // rows, 1)
     for start in range(0, resamples, at_once):
         part = found[start : start + at_once]
         drawn = generator.integers(rows, size=(len(part), rows))
-        part[:] = figure(statistics[drawn].sum(axis=1))
+        # How often each row was drawn: a product with it is faster than picking rows.
+        drawn += np.arange(len(part))[:, None] * rows
+        times = np.bincount(drawn.ravel(), minlength=drawn.size).reshape(drawn.shape)
+        part[:] = figure(times @ statistics)
     return found
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from xturing.data.records import Conversation, Document
+from xturing.data.records import Conversation, Document, Message
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +32,16 @@ class Question:
     """Index of that one."""
     fields: Mapping[str, Any] = field(default_factory=dict)
     """The row as it stands in its file."""
+
+    def answered(self, answer: str) -> Conversation | Document:
+        """Return the prompt with an answer to it, of which alone the loss is taken."""
+        if isinstance(self.prompt, str):
+            return Document(answer, prompt=self.prompt)
+        turns = [
+            Message(turn["role"], turn.get("content") or "", is_learnt=False)
+            for turn in self.prompt
+        ]
+        return Conversation((*turns, Message("assistant", answer)))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,6 +3,7 @@
 These are values: how they come about is told elsewhere, and how they are shown too.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -61,8 +62,10 @@ class Comparison:
         """What the rows show; nothing, if the interval holds 0 or they are too few.
 
         Where rows are right or wrong, McNemar's test has to show a difference as well.
+        A difference that is not defined (NaN) shows none.
         """
-        if self.rows < FEWEST_ROWS or self.low <= 0 <= self.high:
+        is_apart = self.low > 0 or self.high < 0
+        if self.rows < FEWEST_ROWS or not is_apart or math.isnan(self.difference):
             return "no difference shown"
         if self.p_value is not None and self.p_value > 1 - CONFIDENCE:
             return "no difference shown"

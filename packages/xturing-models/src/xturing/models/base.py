@@ -1,6 +1,6 @@
 """`BaseModel`: a model by name, from its first load to its saved folder."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import replace
 from pathlib import Path
@@ -98,6 +98,8 @@ class BaseModel:
             trust_remote_code=opening.trust_remote_code,
             quantization=opening.quantization,
         )
+        self.training_data: str | None = None
+        """What the rows are called that the model was last tuned on."""
         if opening.adapter is not None:
             self.engine.model = open_adapter(self.engine.model, opening.adapter)
             self.engine.model.eval()
@@ -110,6 +112,7 @@ class BaseModel:
 
     def _restore(self, card: Card) -> None:
         tuning, writing = dict(card.finetuning_config), card.generation_config
+        self.training_data = card.training_data
         # Where a run was written, and took place, is no property of its model.
         for place in (
             "output_dir",
@@ -213,17 +216,64 @@ class BaseModel:
         trainer = service("xturing.trainers", "supervised", "xturing-train")
         return trainer(self, dataset, logger=logger, **options)
 
-    def evaluate(self, dataset: Any, batch_size: int = GENERATION_BATCH) -> float:
+    def evaluate(self, dataset: Any, batch_size: int | None = None) -> float:
         """Return the perplexity of a dataset's learnt tokens.
 
         That is exp(total loss in nats / number of learnt tokens), whatever the batch
-        size.
+        size; without one, as many rows go together as compute fastest.
 
         Raises:
-            MissingDependencyError: no evaluator is installed.
+            MissingDependencyError: xturing-eval is not installed.
         """
-        evaluator = service("xturing.evaluators", "perplexity", "xturing-train")
-        return evaluator(self, dataset, batch_size=batch_size)
+        return self._evaluator("perplexity")(self, dataset, batch_size=batch_size)
+
+    def completion_query(self, prompt: "Prompt") -> tuple[str, "Prompt"]:
+        """Return the model's answer to a prompt, and the prompt.
+
+        Raises:
+            MissingDependencyError: xturing-eval is not installed.
+        """
+        return self._evaluator("completion_query")(self, prompt)
+
+    def check_sampled_text(
+        self,
+        prompt: "Prompt",
+        expected: str | Sequence[str],
+        *,
+        options: Sequence[str] | None = None,
+    ) -> dict[str, Any]:
+        """Return what the model answers, and whether that begins as expected.
+
+        The arguments are those of `xturing.eval.check_sampled_text`.
+
+        Raises:
+            MissingDependencyError: xturing-eval is not installed.
+        """
+        check = self._evaluator("check_sampled_text")
+        return check(self, prompt, expected, options=options)
+
+    def eval_sample(self, sample: Mapping[str, str]) -> dict[str, Any]:
+        """Return what the model answers to a row, and whether that is its target.
+
+        Raises:
+            MissingDependencyError: xturing-eval is not installed.
+        """
+        return self._evaluator("eval_sample")(self, sample)
+
+    def eval_all_samples(
+        self, samples: Any, show_progress: bool = True
+    ) -> list[dict[str, Any]]:
+        """Return for each row what `eval_sample` does, in order.
+
+        Raises:
+            MissingDependencyError: xturing-eval is not installed.
+        """
+        evaluator = self._evaluator("eval_all_samples")
+        return evaluator(self, samples, show_progress=show_progress)
+
+    @staticmethod
+    def _evaluator(name: str) -> Callable[..., Any]:
+        return service("xturing.evaluators", name, "xturing-eval")
 
     @overload
     def generate(
@@ -445,6 +495,7 @@ class BaseModel:
             generation_config=self._generation.model_dump(mode="json"),
             template=fingerprint(self.engine.tokenizer),
             quantization=quantization.to_card() if quantization else None,
+            training_data=self.training_data,
             files={file.name: sha256(file) for file in weight_files(draft)},
             trust_remote_code=self._opening.trust_remote_code,
         )

@@ -37,6 +37,45 @@ def head_losses(
     return function.apply(hidden, weight, bias, targets, label_smoothing)
 
 
+@torch.no_grad()
+def head_scores(
+    hidden: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    owners: Tensor,
+    targets: Tensor,
+) -> tuple[Tensor, Tensor]:
+    """Return each target's loss, and whether no token has a higher logit.
+
+    `owners` has the index of the position that each target comes after. It and
+    `targets` have the shape (targets,), as both that is returned; the others are those
+    of `head_losses`.
+    """
+    losses = hidden.new_empty(len(targets), dtype=torch.float32)
+    is_likeliest = torch.empty_like(targets, dtype=torch.bool)
+    for place in _places(hidden, weight):
+        logits = functional.linear(hidden[place], weight, bias).float()
+        here = (owners >= place.start) & (owners < place.stop)
+        losses[here], is_likeliest[here] = logit_scores(
+            logits, owners[here] - place.start, targets[here]
+        )
+    return losses, is_likeliest
+
+
+def logit_scores(
+    logits: Tensor, owners: Tensor, targets: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Return what `head_scores` does, of logits of shape (positions, vocabulary).
+
+    The logits are overwritten.
+    """
+    hits = logits[owners, targets]
+    largest = logits.amax(-1, keepdim=True)
+    sums = logits.sub_(largest).exp_().sum(-1).log_()
+    largest = largest[owners, 0]
+    return largest + sums[owners] - hits, hits == largest
+
+
 class _Chunk:
     """The logits of some positions, which become their probabilities in place."""
 
@@ -71,11 +110,16 @@ def _chunks(
     targets: Tensor,
     smoothing: float,
 ) -> Iterator[_Chunk]:
-    size = max(CHUNK_BYTES // (4 * len(weight)), 1)
-    for start in range(0, len(hidden), size):
-        place = slice(start, start + size)
+    for place in _places(hidden, weight):
         logits = functional.linear(hidden[place], weight, bias).float()
         yield _Chunk(place, logits, targets[place], smoothing)
+
+
+def _places(hidden: Tensor, weight: Tensor) -> Iterator[slice]:
+    """Yield which positions to make logits of at a time."""
+    size = max(CHUNK_BYTES // (4 * len(weight)), 1)
+    for start in range(0, len(hidden), size):
+        yield slice(start, start + size)
 
 
 class _FrozenHead(torch.autograd.Function):

@@ -44,6 +44,8 @@ class Card(BaseModel):
     """The chat template's hash and golden prompts."""
     quantization: dict[str, Any] | None = None
     """How the weights, or an adapter's base, are quantized."""
+    training_data: str | None = None
+    """What the rows are called that the model was last tuned on, as the user did."""
     files: dict[str, str] = {}
     """SHA-256 of the weight files."""
     trust_remote_code: bool = False

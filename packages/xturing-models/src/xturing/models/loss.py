@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from xturing.core.labels import IGNORE
-from xturing.models.cross_entropy import head_losses
+from xturing.models.cross_entropy import head_losses, head_scores, logit_scores
 
 
 def supervised_losses(
@@ -36,6 +36,60 @@ def supervised_losses(
     targets = labels[:, 1:]
     learnt = targets != IGNORE
     positions = functional.pad(learnt, (0, 1))
+    found, head = _at(positions, model, input_ids, attention_mask, position_ids)
+    if head is not None:
+        return head_losses(
+            found, head.weight, head.bias, targets[learnt], label_smoothing
+        )
+    return functional.cross_entropy(
+        found.float(),
+        targets[learnt],
+        reduction="none",
+        label_smoothing=label_smoothing,
+    )
+
+
+@torch.no_grad()
+def target_scores(
+    model: Any,
+    input_ids: Tensor,
+    attention_mask: Tensor,
+    position_ids: Tensor | None,
+    positions: tuple[Tensor, Tensor],
+    targets: Tensor,
+) -> tuple[Tensor, Tensor]:
+    """Return each target's loss in nats, and whether it is the likeliest token.
+
+    `positions` are the rows and columns of the tokens after which the targets come, of
+    shape (targets,) each, as what is returned; several targets may come after one.
+    The other arguments are those of `supervised_losses`.
+    """
+    width = input_ids.shape[1]
+    places, owners = torch.unique(
+        positions[0] * width + positions[1], return_inverse=True
+    )
+    chosen = places // width, places % width
+    found, head = _at(chosen, model, input_ids, attention_mask, position_ids)
+    if head is not None:
+        return head_scores(found, head.weight, head.bias, owners, targets)
+    return logit_scores(found.float(), owners, targets)
+
+
+Positions = Tensor | tuple[Tensor, Tensor]
+"""Where in a batch: a mask of shape (batch, seq), or rows and columns."""
+
+
+def _at(
+    positions: Positions,
+    model: Any,
+    input_ids: Tensor,
+    attention_mask: Tensor,
+    position_ids: Tensor | None,
+) -> tuple[Tensor, Any]:
+    """Return hidden states at the positions and the head that they are for.
+
+    Where the head is not the plain last thing that the model does, logits and None.
+    """
     inputs = {
         "input_ids": input_ids,
         "attention_mask": _needed(attention_mask),
@@ -45,18 +99,9 @@ def supervised_losses(
     head = model.get_output_embeddings()
     if _is_plain(head) and _is_last(head, model, input_ids):
         with _left_out(head, positions):
-            hidden = model(**inputs).logits
-        return head_losses(
-            hidden, head.weight, head.bias, targets[learnt], label_smoothing
-        )
+            return model(**inputs).logits, head
     with _logits_where(head, positions):
-        logits = model(**inputs).logits
-    return functional.cross_entropy(
-        logits.float(),
-        targets[learnt],
-        reduction="none",
-        label_smoothing=label_smoothing,
-    )
+        return model(**inputs).logits, None
 
 
 def _needed(attention_mask: Tensor) -> Tensor | None:
@@ -102,7 +147,7 @@ def _is_last(head: Any, model: Any, input_ids: Tensor) -> bool:
 
 
 @contextmanager
-def _left_out(head: Any, positions: Tensor) -> Iterator[list[Tensor]]:
+def _left_out(head: Any, positions: Positions) -> Iterator[list[Tensor]]:
     """Have the head return what it is given at the positions, and note it."""
     chosen: list[Tensor] = []
 
@@ -117,22 +162,8 @@ def _left_out(head: Any, positions: Tensor) -> Iterator[list[Tensor]]:
         del head.forward
 
 
-def isolating_mask(document_ids: Tensor, dtype: torch.dtype) -> Tensor:
-    """Return what is added to the attention scores of rows of several documents.
-
-    From `document_ids` of shape (batch, seq), of shape (batch, 1, seq, seq): 0 where a
-    token looks at itself or an earlier one of its own document, the lowest number that
-    `dtype` has elsewhere. Padding is a document, too: it has to look at something.
-    """
-    length = document_ids.shape[1]
-    same = document_ids[:, :, None] == document_ids[:, None, :]
-    earlier = torch.ones(length, length, dtype=torch.bool, device=same.device).tril()
-    mask = torch.zeros(same.shape, dtype=dtype, device=same.device)
-    return mask.masked_fill(~(same & earlier), torch.finfo(dtype).min)[:, None]
-
-
 @contextmanager
-def _logits_where(head: Any, positions: Tensor) -> Iterator[None]:
+def _logits_where(head: Any, positions: Positions) -> Iterator[None]:
     """Have the head make logits of shape (chosen, vocab), at the chosen positions.
 
     The head is handed those hidden states alone, so whatever a model does with its

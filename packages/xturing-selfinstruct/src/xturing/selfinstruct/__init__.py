@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from xturing.selfinstruct.novelty import Match, NoveltyFilter
     from xturing.selfinstruct.passages import read_passages
     from xturing.selfinstruct.pipeline import generate
+    from xturing.selfinstruct.questions import ask
     from xturing.selfinstruct.reporting import write_card, write_report
     from xturing.selfinstruct.runs import Run, Stage
     from xturing.selfinstruct.seeds import Instance, Seed, read_seeds
@@ -56,6 +57,7 @@ __all__ = [
     "Terms",
     "Turn",
     "Usage",
+    "ask",
     "forecast_documents",
     "forecast_generation",
     "from_documents",
@@ -96,6 +98,7 @@ __getattr__ = exports(
     Terms="terms",
     Turn="exchange",
     Usage="exchange",
+    ask="questions",
     forecast_documents="forecasts",
     forecast_generation="forecasts",
     from_documents="documents",

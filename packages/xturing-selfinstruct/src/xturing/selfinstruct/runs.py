@@ -15,10 +15,11 @@ from typing import Any
 
 from xturing.core.errors import DataError, OutputError, SettingsError
 from xturing.core.files import read_json, write_json, write_text
+from xturing.core.journals import LOCK, sole_user
 from xturing.data import InstructionDataset
 from xturing.selfinstruct.asking import Asking
 from xturing.selfinstruct.exchange import Usage
-from xturing.selfinstruct.journal import JOURNAL, LOCK, Journal, sole_user
+from xturing.selfinstruct.journal import JOURNAL, Journal
 from xturing.selfinstruct.reporting import write_card, write_report
 
 RUN = "run.json"

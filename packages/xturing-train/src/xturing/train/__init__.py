@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from xturing.core.lazy import exports
 
 if TYPE_CHECKING:
-    from xturing.train.evaluation import HeldOutLoss, held_out_loss, perplexity
+    from xturing.train.evaluation import HeldOutLoss, held_out_loss
     from xturing.train.events import (
         BlocksCompiled,
         CheckpointSaved,
@@ -50,7 +50,6 @@ __all__ = [
     "Verification",
     "finetune",
     "held_out_loss",
-    "perplexity",
     "verify",
 ]
 
@@ -77,6 +76,5 @@ __getattr__ = exports(
     Verification="verification.report",
     finetune="finetuning",
     held_out_loss="evaluation",
-    perplexity="evaluation",
     verify="verification.verifying",
 )

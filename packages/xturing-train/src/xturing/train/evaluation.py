@@ -8,10 +8,7 @@ from typing import Any
 import torch
 
 from xturing.core.errors import LedgerError
-from xturing.data.datasets import BaseDataset
-from xturing.data.encoding import encode
 from xturing.data.examples import Example
-from xturing.models.base import BaseModel
 from xturing.train.objectives.base import Objective
 from xturing.train.objectives.comparison import Tally
 from xturing.train.objectives.sft import Supervised
@@ -112,19 +109,3 @@ def _refuse_lost(due: int, came: int) -> None:
             "loss. Nothing that is said of these rows can be trusted; please report it "
             "with the model's name."
         )
-
-
-def perplexity(model: BaseModel, dataset: BaseDataset, *, batch_size: int) -> float:
-    """Return the perplexity of a dataset's learnt tokens.
-
-    Raises:
-        DataError: a row has more tokens than the model can read.
-    """
-    limit = model.engine.context_length or NO_LIMIT
-    encoded = encode(dataset, model.engine.tokenizer, max_length=limit)
-    return held_out_loss(
-        model.engine.model,
-        encoded.examples,
-        pad_id=model.engine.pad_id,
-        batch_size=batch_size,
-    ).perplexity

@@ -245,6 +245,7 @@ def _finetune(
         observed.history = whole_history(run)
         report = summarise(run, started, fact)
         # What was learnt is kept before anything else is done with it.
+        model.training_data = rows.origin
         if processes.is_first:
             with fill_folder(folder) as draft:
                 model.write_to(draft)

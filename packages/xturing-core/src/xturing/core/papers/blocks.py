@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from xturing.core.papers.bars import Bar
 from xturing.core.papers.curves import Line
 
 
@@ -38,7 +39,17 @@ class Curves:
     lines: tuple[Line, ...]
 
 
-Block = Paragraph | Quote | Table | Curves
+@dataclass(frozen=True)
+class Bars:
+    """Numbers with their intervals, along one axis from 0."""
+
+    title: str
+    label: str
+    """Of the axis."""
+    bars: tuple[Bar, ...]
+
+
+Block = Paragraph | Quote | Table | Curves | Bars
 
 
 @dataclass(frozen=True)

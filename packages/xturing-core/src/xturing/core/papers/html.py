@@ -2,7 +2,9 @@
 
 from collections.abc import Sequence
 
+from xturing.core.papers import bars, curves
 from xturing.core.papers.blocks import (
+    Bars,
     Block,
     Curves,
     Paragraph,
@@ -10,7 +12,6 @@ from xturing.core.papers.blocks import (
     Section,
     Table,
 )
-from xturing.core.papers.curves import picture
 from xturing.core.papers.escaping import markup
 
 STYLE = """
@@ -60,9 +61,13 @@ def _written(block: Block) -> str:
             body = "".join(_row("td", row) for row in rows)
             return f"<table><thead>{head}</thead><tbody>{body}</tbody></table>"
         case Curves(title, x_label, y_label, lines):
-            drawn = picture(title, x_label, y_label, lines)
-            caption = f"<figcaption>{markup(title)}</figcaption>"
-            return f"<figure>{drawn}{caption}</figure>"
+            return _figure(title, curves.picture(title, x_label, y_label, lines))
+        case Bars(title, label, drawn):
+            return _figure(title, bars.picture(title, label, drawn))
+
+
+def _figure(title: str, picture: str) -> str:
+    return f"<figure>{picture}<figcaption>{markup(title)}</figcaption></figure>"
 
 
 def _row(tag: str, cells: Sequence[str]) -> str:

@@ -1,9 +1,10 @@
-"""A paper as Markdown. Curves become tables: most readers show no inline pictures."""
+"""A paper as Markdown. Pictures become tables: most readers show none inline."""
 
 import re
 from collections.abc import Sequence
 
 from xturing.core.papers.blocks import (
+    Bars,
     Block,
     Curves,
     Paragraph,
@@ -46,13 +47,16 @@ def _written(block: Block) -> str:
                 for x, y in thinned(line.points, POINTS)
             ]
             return f"{_escaped(title)}:\n\n{_table(('', x_label, y_label), rows)}"
+        case Bars(title, label, bars):
+            rows = [(bar.group, bar.name, bar.words) for bar in bars]
+            return f"{_escaped(title)}:\n\n{_table(('', '', label), rows)}"
 
 
 def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [columns, ["---"] * len(columns)]
-    written = [f"| {' | '.join(lines[0])} |", f"|{'|'.join(lines[1])}|"]
-    written += [f"| {' | '.join(_escaped(cell) for cell in row)} |" for row in rows]
-    return "\n".join(written)
+    head, *body = (
+        f"| {' | '.join(_escaped(cell) for cell in row)} |" for row in (columns, *rows)
+    )
+    return "\n".join([head, f"|{'|'.join(['---'] * len(columns))}|", *body])
 
 
 def _escaped(words: str) -> str:

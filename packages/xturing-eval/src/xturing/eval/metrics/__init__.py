@@ -6,12 +6,20 @@ interval comes about. Other distributions add metrics with the entry point group
 `xturing.metrics`.
 """
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from inspect import signature
+from types import MappingProxyType
 from typing import Literal, Protocol
 
+import numpy as np
+
+from xturing.core.errors import DataError
 from xturing.core.registry import Registry
 from xturing.core.resampling import Numbers
+from xturing.eval.metrics.options import checked
 from xturing.eval.questions import Outcome, Question
 
 Need = Literal["answers", "reference", "choices"]
@@ -30,8 +38,10 @@ class Figure:
     defined."""
     higher_is_better: bool = True
     is_share: bool = False
-    """Whether it is the share of rows that are right: the first statistic is 1 or 0 for
-    each row, the second is 1."""
+    """Whether it is the share of rows that are right: the statistic `hit` is 1 or 0 for
+    each row, and the second of all statistics is 1."""
+    hit: int = 0
+    """Index of the statistic that says whether a row is right, if it is a share."""
 
 
 class Metric(Protocol):
@@ -83,6 +93,17 @@ METRICS: Registry[Maker] = Registry(
 """Metrics by name."""
 
 
+def share(name: str, hit: int = 0) -> Figure:
+    """Return the figure that is the share of rows whose statistic `hit` is 1."""
+    of = partial(over, part=hit, whole=1)
+    return Figure(name=name, of=of, is_share=True, hit=hit)
+
+
+def average(name: str, part: int = 0) -> Figure:
+    """Return the figure that is the mean of a statistic; the second counts rows."""
+    return Figure(name=name, of=partial(over, part=part, whole=1))
+
+
 def mean(sums: Numbers) -> Numbers:
     """Return the first statistic over the second."""
     return over(sums, 0, 1)
@@ -90,36 +111,34 @@ def mean(sums: Numbers) -> Numbers:
 
 def over(sums: Numbers, part: int, whole: int) -> Numbers:
     """Return one statistic over another; NaN where that is 0."""
-    import numpy as np
+    return ratio(sums[..., part], sums[..., whole])
 
-    top, bottom = sums[..., part], sums[..., whole]
-    return np.divide(top, bottom, out=np.full_like(top, np.nan), where=bottom != 0)
+
+def ratio(parts: Numbers, wholes: Numbers, undefined: float = math.nan) -> Numbers:
+    """Return parts over wholes, and `undefined` where a whole is 0."""
+    filled = np.full_like(parts, undefined)
+    return np.divide(parts, wholes, out=filled, where=wholes != 0)
 
 
 def opened(
-    name: str, questions: Sequence[Question], options: dict[str, object]
+    name: str,
+    questions: Sequence[Question],
+    options: Mapping[str, object],
+    offered: Mapping[str, object] = MappingProxyType({}),
 ) -> Metric:
     """Return a metric for questions.
 
+    What is `offered` is taken for options that the metric has and that are not given.
+
     Raises:
         UnknownNameError: there is none of this name.
-        SettingsError: it has no such option.
+        SettingsError: it has no such option, needs another one, or a value is wrong.
         DataError: it does not fit the questions.
     """
-    from inspect import signature
-
-    from xturing.core.errors import SettingsError
-    from xturing.core.names import suggestion
-
     maker = METRICS[name]
-    _, *known = signature(maker).parameters
-    for option in options:
-        if option not in known:
-            raise SettingsError(
-                f"The metric '{name}' has no option '{option}'. "
-                f"{suggestion(option, known)}"
-            )
-    return maker(questions, **options)
+    known = signature(maker).parameters
+    fitting = {each: offered[each] for each in offered if each in known}
+    return maker(questions, **checked(name, maker, {**fitting, **options}))
 
 
 def references(questions: Sequence[Question], metric: str) -> list[str]:
@@ -128,8 +147,6 @@ def references(questions: Sequence[Question], metric: str) -> list[str]:
     Raises:
         DataError: one has none.
     """
-    from xturing.core.errors import DataError
-
     found = []
     for question in questions:
         if question.reference is None:
@@ -140,3 +157,13 @@ def references(questions: Sequence[Question], metric: str) -> list[str]:
             )
         found.append(question.reference)
     return found
+
+
+def pair(outcome: Outcome, metric: str) -> tuple[str, str]:
+    """Return an outcome's first answer and its question's reference.
+
+    Raises:
+        DataError: there is no reference.
+    """
+    (reference,) = references([outcome.question], metric)
+    return outcome.answer, reference

@@ -80,7 +80,7 @@ def judge(base: RowLosses, tuned: RowLosses, *, measure: str, seed: int) -> Verd
     """
     seen = tuned.counts > 0
     counts = tuned.counts[seen]
-    gained = np.stack([(tuned.nats - base.nats)[seen], counts], axis=1)
+    gained = np.stack([(tuned.nats - base.nats)[seen], counts.astype(float)], axis=1)
     total = counts.sum()
     before = float(base.nats[seen].sum() / total)
     after = float(tuned.nats[seen].sum() / total)

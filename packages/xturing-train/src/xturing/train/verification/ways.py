@@ -15,7 +15,8 @@ from xturing.data.packing import PackedBatch, Window, best_fit, collate_windows
 from xturing.models.checkpointing import checkpointed
 from xturing.models.compiling import compiled_blocks
 from xturing.models.folding import foldable_layers, folded_adapters
-from xturing.models.loss import isolating_mask, supervised_losses, trainable
+from xturing.models.isolation import isolating_mask
+from xturing.models.loss import supervised_losses, trainable
 from xturing.models.settings import FinetuningConfig
 from xturing.train.schedule import Epochs
 from xturing.train.throughput import CPU_TOKENS
