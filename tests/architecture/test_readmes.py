@@ -39,8 +39,9 @@ def blocks(language: str) -> list:
 def _in_a_folder_with_rows(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     sample = ROOT / "apps/xturing-cli/src/xturing/cli/sample/tickets.jsonl"
-    rows = [json.loads(line) for line in sample.read_text().splitlines()[:3]]
-    scripts.write_lines(tmp_path / "rows.jsonl", rows)
+    rows = [json.loads(line) for line in sample.read_text().splitlines()[:6]]
+    scripts.write_lines(tmp_path / "rows.jsonl", rows[:3])
+    scripts.write_lines(tmp_path / "held_out.jsonl", rows[3:])
     scripts.write_seeds(tmp_path / "seeds.jsonl")
     scripts.write_script(tmp_path / "replies.jsonl")
 

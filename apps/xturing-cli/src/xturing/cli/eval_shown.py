@@ -1,7 +1,8 @@
 """Evaluations on the terminal: progress, scores, verdicts."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,25 +16,26 @@ if TYPE_CHECKING:
     from xturing.eval import Evaluation
 
 
-def with_progress(work: "Callable[[], Evaluation]") -> "Evaluation":
-    """Return what the work comes to, under a progress bar."""
+@contextmanager
+def progress(model: str = "") -> Iterator[None]:
+    """Show how far an evaluation is, and what its user should know."""
     from xturing.eval import Advanced, ModelOpened
 
     with render.bar("Evaluating") as bar:
-        model = ""
+        named = model
 
         def show(event: Event) -> None:
-            nonlocal model
+            nonlocal named
             if isinstance(event, Notice):
                 render.note(event.text)
             elif isinstance(event, ModelOpened):
-                model = f"{event.model} ({event.number} of {event.of})"
+                named = f"{event.model} ({event.number} of {event.of})"
             elif isinstance(event, Advanced):
                 bar.start(event.total)
-                bar.move(event.done, f"{model}: {event.work}")
+                bar.move(event.done, f"{named}: {event.work}")
 
         with listening(show):
-            return work()
+            yield
 
 
 def show(found: "Evaluation", folder: Path | None, *, as_json: bool) -> None:

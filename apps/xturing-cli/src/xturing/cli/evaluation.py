@@ -1,7 +1,7 @@
 """`xturing eval` and `xturing compare`: how well models do, and how sure that is."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -15,13 +15,10 @@ from xturing.cli.eval_options import (
     gates_of,
     names_of,
 )
-from xturing.cli.eval_shown import show, with_progress
+from xturing.cli.eval_shown import progress, show
 from xturing.cli.selfinstruct_options import Asked as Judge
 from xturing.cli.selfinstruct_options import asking as judging
 from xturing.core.errors import SettingsError
-
-if TYPE_CHECKING:
-    from xturing.eval import Evaluation
 
 JUDGE = "judge"
 
@@ -167,9 +164,8 @@ def _run(models: list[str], asked: Asked, *, refuses_regressions: bool = False) 
 
     subject, config = asked.subject(), asked.resolved()
     gates = asked.gates(refuses_regressions=refuses_regressions)
-
-    def work() -> "Evaluation":
-        return evaluated(
+    with progress():
+        found = evaluated(
             models,
             subject,
             metrics=names_of(asked.metrics),
@@ -178,8 +174,7 @@ def _run(models: list[str], asked: Asked, *, refuses_regressions: bool = False) 
             gates=gates,
             open_by=asked.opener(),
         )
-
-    show(with_progress(work), asked.output, as_json=asked.as_json)
+    show(found, asked.output, as_json=asked.as_json)
 
 
 def _summary(thing: object) -> str:
