@@ -84,6 +84,14 @@ def alpaca() -> Path:
 
 
 @pytest.fixture
+def gsm8k() -> Path:
+    file = SHARED / "gsm8k_300.jsonl"
+    if not file.is_file():
+        pytest.skip("the real school sums are kept beside the project, not in it")
+    return file
+
+
+@pytest.fixture
 def preferences() -> Path:
     file = SHARED / "preference_en.json"
     if not file.is_file():

@@ -1,7 +1,6 @@
 """The real default model, whole."""
 
 import json
-import math
 import shutil
 
 import numpy as np

@@ -352,7 +352,7 @@ def test_a_dataset_that_streams_itself_is_read():
 def hub(monkeypatch):
     asked = []
 
-    def load_dataset(name, *, streaming):
+    def load_dataset(name, config=None, *, streaming):
         asked.append((name, streaming))
         if name == "someone/nothing":
             raise ConnectionError("Couldn't reach it\nTry again")
@@ -394,7 +394,7 @@ def test_a_hub_that_does_not_answer_is_not_waited_for(nobody, monkeypatch, tmp_p
     monkeypatch.setattr(datasets.config, "HF_ENDPOINT", nobody)
     monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", False)
 
-    def load_dataset(name, *, streaming):
+    def load_dataset(name, config=None, *, streaming):
         assert datasets.config.HF_HUB_OFFLINE
         raise ConnectionError(f"Couldn't reach {name}")
 

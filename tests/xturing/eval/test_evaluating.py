@@ -225,7 +225,7 @@ def test_an_earlier_evaluation_stands_for_its_model(model, tuned, rows, config, 
         config=config,
         gates=Gates(refuses_regressions=True),
     )
-    assert found.results[0].model == "generic"
+    assert found.results[0].model == f"generic in {whole[0]}"
     assert found.compared[0].verdict == "better"
     assert not found.failures
     with pytest.raises(DataError, match="holds answers to other questions"):

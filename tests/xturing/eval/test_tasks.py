@@ -23,7 +23,7 @@ from xturing.data import (
     TextDataset,
 )
 from xturing.data.records import Conversation, Document, Message
-from xturing.data.sources import reaching
+from xturing.data.sources import hub as hub_source
 from xturing.eval.questions import Question
 from xturing.eval.tasks import (
     Task,
@@ -274,24 +274,26 @@ def hub(monkeypatch):
         return datasets.DatasetDict(splits)
 
     monkeypatch.setattr(datasets, "load_dataset", load_dataset)
-    monkeypatch.setattr(reaching, "answers", lambda endpoint: True)
+    monkeypatch.setattr(hub_source, "answers", lambda endpoint: True)
     return fetched
 
 
 def test_a_configuration_of_a_dataset_of_the_hub_is_asked_for(hub):
-    there = task(data="some/rows", data_config="main", split="test")
+    there = task(data="some/rows", source="hub", data_config="main", split="test")
     place = questions_of(there)[0].place
     assert place == "the hub's some/rows (main), split 'test', row 1"
     assert hub == [("some/rows", "main", False)]
 
 
 def test_only_the_rows_that_are_asked_are_fetched(hub):
-    questions_of(task(data="some/rows", data_config="main"), limit=1)
+    questions_of(task(data="some/rows", source="hub", data_config="main"), limit=1)
     assert hub == [("some/rows", "main", True)]
 
 
 def test_examples_are_from_the_split_that_is_named(hub):
-    there = task(data="some/rows", data_config="main", split="test", few_shot=2)
+    there = task(
+        data="some/rows", source="hub", data_config="main", split="test", few_shot=2
+    )
     there.few_shot_split = "train"
     for question in questions_of(there):
         assert question.prompt.count("train") == 2
@@ -300,9 +302,9 @@ def test_examples_are_from_the_split_that_is_named(hub):
 
 def test_a_configuration_that_is_not_there_is_one_clear_error(hub):
     with pytest.raises(
-        DataError, match=r"rows \(nothing\) could not.*not found\)\. Ch"
+        DataError, match=r"no file or folder some/rows.*'nothing' not found\)\. Ch"
     ):
-        questions_of(task(data="some/rows", data_config="nothing"))
+        questions_of(task(data="some/rows", source="hub", data_config="nothing"))
 
 
 # Opening.

@@ -16,11 +16,11 @@ from xturing.core.files import new_folder
 from xturing.data.prompts import InfixPrompt, Prompt, PromptTemplate
 from xturing.data.quiet import without_progress_bars
 from xturing.data.reading import Reading, ReadingOptions
-from xturing.data.records import Document, Message, Placed, Record
+from xturing.data.records import Document, Placed, Record
 from xturing.data.shapes import Kind, Shape, read_row, to_record
 from xturing.data.sources import Table
 from xturing.data.streams import Stream, first_shape, no_rows
-from xturing.data.turns import call_object
+from xturing.data.turns import spoken
 
 
 class BaseDataset:
@@ -109,7 +109,7 @@ class BaseDataset:
         return [
             record.prompt
             if isinstance(record, Document)
-            else [_spoken(message) for message in record.prompt]
+            else [spoken(message) for message in record.prompt]
             for record in records
         ]
 
@@ -328,14 +328,3 @@ def every_kind() -> tuple[Kind, ...]:
 
 def _generator(name: str) -> Callable[..., InstructionDataset]:
     return service("xturing.dataset_generators", name, "xturing-selfinstruct")
-
-
-def _spoken(message: Message) -> dict[str, Any]:
-    """Return a message as chat templates take it."""
-    spoken: dict[str, Any] = {"role": message.role, "content": message.content}
-    if message.tool_calls:
-        spoken["tool_calls"] = [
-            {"type": "function", "function": call_object(call)}
-            for call in message.tool_calls
-        ]
-    return spoken

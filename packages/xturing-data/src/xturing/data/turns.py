@@ -55,6 +55,17 @@ def write_turns(messages: Sequence[Message]) -> list[dict[str, Any]]:
     return [_turn(message) for message in messages]
 
 
+def spoken(message: Message) -> dict[str, Any]:
+    """Return a message as chat templates take it."""
+    turn: dict[str, Any] = {"role": message.role, "content": message.content}
+    if message.tool_calls:
+        turn["tool_calls"] = [
+            {"type": "function", "function": call_object(call)}
+            for call in message.tool_calls
+        ]
+    return turn
+
+
 def read_tools(value: object, place: str) -> tuple[Mapping[str, Any], ...]:
     """Return the tools that a field holds, each in the form that templates expect.
 

@@ -84,7 +84,7 @@ def evaluate(
         run = Run(exam, settings, place, compares=len(given) > 1)
         for number, (label, model) in enumerate(_labelled(given), start=1):
             if not isinstance(model, BaseModel) and is_evaluation(model):
-                run.add_earlier(read_evaluation(model))
+                run.add_earlier(read_evaluation(model), label=label)
                 continue
             known = model if isinstance(model, BaseModel) else open_by(str(model))
             tell(ModelOpened(model=label, number=number, of=len(given)))
@@ -247,7 +247,9 @@ class Run:
         )
         self._asked.append(Asked(result, measured, forgotten))
 
-    def add_earlier(self, earlier: Earlier, number: int = -1) -> None:
+    def add_earlier(
+        self, earlier: Earlier, number: int = -1, *, label: str | None = None
+    ) -> None:
         """Take in a model of an earlier evaluation, the last one if none is named.
 
         Raises:
@@ -257,7 +259,7 @@ class Run:
         self._environment = self._environment or earlier.report["environment"]
         result = earlier.results[number]
         self.add(
-            result.model,
+            f"{result.model} in {label}" if label else result.model,
             result.fingerprint,
             result.outcomes,
             contamination=result.contamination,

@@ -10,7 +10,8 @@ class Advanced(Event):
     """A batch was scored or answered."""
 
     work: str
-    """What is being done: "answers", "references", "choices" or "general text"."""
+    """What is being done: "answers", "references", "choices", "general text"
+    or "likelihoods"."""
     done: int
     """Batches so far, those of an earlier run included."""
     total: int

@@ -14,14 +14,12 @@ from xturing.core.errors import DataError, SettingsError
 from xturing.core.events import Notice, tell
 from xturing.core.names import suggestion
 from xturing.data.wording import brief
-from xturing.selfinstruct.calling import Caller
 from xturing.selfinstruct.clients import Client, open_client
 from xturing.selfinstruct.exchange import Request, Turn
 from xturing.selfinstruct.journal import Journal
-from xturing.selfinstruct.limits import Caps, Limits, Purse
-from xturing.selfinstruct.prices import price_of
+from xturing.selfinstruct.limits import Caps, Limits
 from xturing.selfinstruct.runs import opened
-from xturing.selfinstruct.terms import Terms, carry_out
+from xturing.selfinstruct.terms import Terms, caller_of, carry_out
 
 STAGE = "questions"
 ROLES = get_args(get_type_hints(Turn)["role"])
@@ -73,9 +71,7 @@ def ask(
     ]
     client = open_client(engine) if isinstance(engine, str) else engine
     with _journal(client, folder) as journal:
-        price = price_of(client.name, client.model, agreed.prices)
-        purse = Purse(agreed.caps, price, journal.usage, journal.attempts)
-        caller = Caller(client, journal, purse, agreed.limits)
+        caller = caller_of(client, journal, agreed)
         replies = carry_out(client, caller.replies(requests))
     if caller.stopped:
         left = f"{replies.count(None)} of {len(replies)} prompts"

@@ -33,6 +33,17 @@ class Terms:
     """Whether there has to be a run already."""
 
 
+def caller_of(client: Client, journal: Journal, terms: Terms) -> Caller:
+    """Return a client that is used on these terms.
+
+    Raises:
+        SettingsError: costs are capped, but the model's price is not known.
+    """
+    price = price_of(client.name, client.model, terms.prices)
+    purse = Purse(terms.caps, price, journal.usage, journal.attempts)
+    return Caller(client, journal, purse, terms.limits)
+
+
 def asking_of(
     client: Client,
     journal: Journal,
@@ -45,9 +56,7 @@ def asking_of(
     Raises:
         SettingsError: costs are capped, but the model's price is not known.
     """
-    price = price_of(client.name, client.model, terms.prices)
-    purse = Purse(terms.caps, price, journal.usage, journal.attempts)
-    return Asking(Caller(client, journal, purse, terms.limits), prompts, config)
+    return Asking(caller_of(client, journal, terms), prompts, config)
 
 
 def carry_out(client: Client, work: Coroutine[Any, Any, Result]) -> Result:

@@ -28,6 +28,8 @@ class Options:
 
     split: str | None = None
     """The part to read where there are several; None for the one to train on."""
+    config: str | None = None
+    """The configuration of a dataset of the hub, where it has several."""
     max_expansion: int = MAX_EXPANSION
     """How many times its size a packed file may unpack to."""
     is_streamed: bool = False

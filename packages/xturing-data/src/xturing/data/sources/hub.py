@@ -35,6 +35,8 @@ class _Hub:
 
         name = str(given)
         origin = f"the hub's {name}"
+        if options.config is not None:
+            origin += f" ({options.config})"
         unreachable = _why_unreachable()
         how = f"Looking for an earlier copy of {name}, since {unreachable}"
         tell(Notice(text=how if unreachable else f"Fetching {name} from the hub"))
@@ -43,7 +45,9 @@ class _Hub:
             stack.enter_context(without_progress_bars())
             if unreachable:
                 stack.enter_context(offline())
-            dataset = datasets.load_dataset(name, streaming=options.is_streamed)
+            dataset = datasets.load_dataset(
+                name, options.config, streaming=options.is_streamed
+            )
         table = dataset_table(dataset, origin, options)
         return replace(table, entries=partial(_entries, table, name), read_as="hub id")
 

@@ -5,7 +5,6 @@ from dataclasses import replace
 from typing import Any
 
 from xturing.data.records import Conversation, Message
-from xturing.data.turns import call_object
 
 
 def answered(
@@ -19,14 +18,3 @@ def answered(
         for turn in prompt
     ]
     return Conversation((*given, replace(answer, is_learnt=None)), tools)
-
-
-def spoken(message: Message) -> dict[str, Any]:
-    """Return a message as chat templates take it."""
-    turn: dict[str, Any] = {"role": message.role, "content": message.content}
-    if message.tool_calls:
-        turn["tool_calls"] = [
-            {"type": "function", "function": call_object(call)}
-            for call in message.tool_calls
-        ]
-    return turn

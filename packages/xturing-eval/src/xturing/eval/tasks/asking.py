@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 from xturing.core.errors import DataError
 from xturing.data.records import Conversation, Document, Message
+from xturing.data.turns import spoken
 from xturing.eval.questions import Question
-from xturing.eval.tasks.answered import answered, spoken
+from xturing.eval.tasks.answered import answered
 from xturing.eval.tasks.few_shot import Examples, chat_with, text_with
 from xturing.eval.tasks.filling import Filled, fill
 from xturing.eval.tasks.rows import (

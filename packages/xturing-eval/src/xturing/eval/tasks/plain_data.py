@@ -16,8 +16,9 @@ from xturing.data.records import (
     Preference,
     Record,
 )
+from xturing.data.turns import spoken
 from xturing.eval.questions import Question
-from xturing.eval.tasks.answered import answered, spoken
+from xturing.eval.tasks.answered import answered
 from xturing.eval.tasks.asking import check_limit
 
 if TYPE_CHECKING:

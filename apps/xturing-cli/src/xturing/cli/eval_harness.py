@@ -1,0 +1,78 @@
+"""`xturing eval --harness`: public benchmarks by lm-evaluation-harness."""
+
+import json
+from typing import TYPE_CHECKING
+
+from xturing.cli import render
+from xturing.cli.eval_options import Asked
+from xturing.cli.eval_shown import progress
+from xturing.core.errors import SettingsError
+from xturing.core.files import write_json
+
+if TYPE_CHECKING:
+    from xturing.eval.harness import HarnessResult
+
+HARNESS_FILE = "harness.json"
+
+
+def run(models: list[str], tasks: str, asked: Asked) -> None:
+    """Run tasks on models, and show what they come to.
+
+    Raises:
+        SettingsError: options are given that the harness does not know.
+    """
+    from xturing.eval import EvalConfig, run_harness
+
+    _refuse_others(asked)
+    config: EvalConfig = asked.resolved()
+    names = [name.strip() for name in tasks.split(",") if name.strip()]
+    opened = asked.opener()
+    found: list[HarnessResult] = []
+    for reference in models:
+        with progress(reference):
+            result = run_harness(
+                opened(reference), names, limit=config.limit, seed=config.seed
+            )
+        found.append(result)
+        if not asked.as_json:
+            _show(reference, result)
+    told = [
+        {"name": reference, **result.as_dict()}
+        for reference, result in zip(models, found, strict=True)
+    ]
+    if asked.output is not None:
+        asked.output.mkdir(parents=True, exist_ok=True)
+        write_json(asked.output / HARNESS_FILE, told)
+    if asked.as_json:
+        render.write(json.dumps(told, indent=2, ensure_ascii=False) + "\n")
+
+
+def _refuse_others(asked: Asked) -> None:
+    others = {
+        "-d": asked.data,
+        "--task": asked.task,
+        "--metrics": asked.metrics,
+        "--fail-under": asked.fail_under,
+    }
+    for option, value in others.items():
+        if value:
+            raise SettingsError(
+                f"--harness has rows and metrics of its own, so {option} does not go "
+                "with it. Leave one of them out."
+            )
+
+
+def _show(model: str, found: "HarnessResult") -> None:
+    render.heading(model)
+    rows = [
+        [
+            task.name,
+            metric.key.removesuffix(",none"),
+            f"{metric.value:.4f}",
+            "" if metric.standard_error is None else f"±{metric.standard_error:.4f}",
+            str(task.rows),
+        ]
+        for task in (*found.tasks, *found.groups)
+        for metric in task.metrics
+    ]
+    render.table(["task", "metric", "value", "standard error", "rows"], rows)
