@@ -107,6 +107,14 @@ def test_a_task_is_asked_by_its_name(xturing, tiny_folder):
             ["-m", "smollm2", "--harness", "a", "--metrics", "loss"],
             "--metrics does not go",
         ),
+        (
+            ["-m", "smollm2", "--harness", "a", "--set", "samples=2"],
+            "--set samples does not go",
+        ),
+        (
+            ["-m", "smollm2", "--task", "common_sense", "--few-shot", "2"],
+            "go with --harness only",
+        ),
     ],
 )
 def test_what_is_missing_or_misspelt_is_said_before_a_model_is_opened(

@@ -1,37 +1,54 @@
 """`xturing eval --harness`: public benchmarks by lm-evaluation-harness."""
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from xturing.cli import render
 from xturing.cli.eval_options import Asked
 from xturing.cli.eval_shown import progress
 from xturing.core.errors import SettingsError
 from xturing.core.files import write_json
+from xturing.core.settings import DEFAULT
 
 if TYPE_CHECKING:
+    from xturing.eval import EvalConfig
     from xturing.eval.harness import HarnessResult
 
 HARNESS_FILE = "harness.json"
+KNOWN = ("limit", "seed", "batch_size")
+"""Settings that the harness goes by."""
 
 
-def run(models: list[str], tasks: str, asked: Asked) -> None:
+def run(
+    models: list[str],
+    tasks: str,
+    asked: Asked,
+    *,
+    few_shot: int | None,
+    apply_chat_template: bool,
+) -> None:
     """Run tasks on models, and show what they come to.
 
     Raises:
         SettingsError: options are given that the harness does not know.
     """
-    from xturing.eval import EvalConfig, run_harness
+    from xturing.eval import run_harness
 
-    _refuse_others(asked)
-    config: EvalConfig = asked.resolved()
+    config = asked.resolved()
+    _refuse_others(asked, config)
     names = [name.strip() for name in tasks.split(",") if name.strip()]
     opened = asked.opener()
     found: list[HarnessResult] = []
     for reference in models:
         with progress(reference):
             result = run_harness(
-                opened(reference), names, limit=config.limit, seed=config.seed
+                opened(reference),
+                names,
+                limit=config.limit,
+                num_fewshot=few_shot,
+                batch_size=_given(config, "batch_size"),
+                apply_chat_template=apply_chat_template,
+                seed=config.seed,
             )
         found.append(result)
         if not asked.as_json:
@@ -47,12 +64,22 @@ def run(models: list[str], tasks: str, asked: Asked) -> None:
         render.write(json.dumps(told, indent=2, ensure_ascii=False) + "\n")
 
 
-def _refuse_others(asked: Asked) -> None:
+def _given(config: "EvalConfig", name: str) -> Any:
+    """Return a setting, or None if nobody set it."""
+    return getattr(config, name) if config.sources[name] != DEFAULT else None
+
+
+def _refuse_others(asked: Asked, config: "EvalConfig") -> None:
     others = {
         "-d": asked.data,
         "--task": asked.task,
         "--metrics": asked.metrics,
         "--fail-under": asked.fail_under,
+        **{
+            f"--set {name}": config.sources[name] != DEFAULT
+            for name in type(config).model_fields
+            if name not in KNOWN
+        },
     }
     for option, value in others.items():
         if value:

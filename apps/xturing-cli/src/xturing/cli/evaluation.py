@@ -56,6 +56,16 @@ def evaluate(
             help="Tasks of lm-evaluation-harness, with commas, or a YAML file."
         ),
     ] = None,
+    few_shot: Annotated[
+        int | None,
+        typer.Option(min=0, help="With --harness: examples before each question."),
+    ] = None,
+    apply_chat_template: Annotated[
+        bool,
+        typer.Option(
+            "--apply-chat-template", help="With --harness: ask in the chat format."
+        ),
+    ] = False,
 ) -> None:
     """Score models on rows, tasks or benchmarks, with intervals and a verdict.
 
@@ -72,8 +82,19 @@ def evaluate(
     if harness is not None:
         from xturing.cli.eval_harness import run
 
-        run(models, harness, asked)
+        run(
+            models,
+            harness,
+            asked,
+            few_shot=few_shot,
+            apply_chat_template=apply_chat_template,
+        )
         return
+    if few_shot is not None or apply_chat_template:
+        raise SettingsError(
+            "--few-shot and --apply-chat-template go with --harness only. A task says "
+            "in its file how many examples it shows, and whether it is a chat."
+        )
     base = [] if must_not_regress is None else [must_not_regress]
     _run([*base, *models], asked, refuses_regressions=bool(base))
 
