@@ -2,11 +2,11 @@
 
 from collections.abc import Callable
 from importlib import import_module
-from importlib.metadata import entry_points
 from types import ModuleType
 from typing import Any
 
 from xturing.core.errors import MissingDependencyError
+from xturing.core.plugins import entry_points
 
 
 def require(module: str, *, package: str, extra: str) -> ModuleType:
@@ -39,4 +39,4 @@ def service(group: str, name: str, package: str) -> Callable[..., Any]:
             f"This needs {package}, which is not installed. "
             f"Install it with: pip install {package}"
         )
-    return next(iter(found)).load()
+    return found[0].load()

@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator, Mapping
 from importlib import import_module
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from typing import Generic, TypeVar, cast
 
 from xturing.core.errors import SettingsError, UnknownNameError
 from xturing.core.names import suggestion
+from xturing.core.plugins import entry_points
 
 Target = TypeVar("Target")
 
