@@ -21,8 +21,12 @@ from line_process import LineProcess
 
 SUPPORT = Path(__file__).parent
 LIBRARIES = (
+    "bitsandbytes",
     "deepspeed",
+    "deepspeed.ops.adam",
+    "interrupted",
     "lightning.pytorch",
+    "peft",
     "torch.distributed.fsdp",
     "transformers",
     "xturing.train.finetuning",
