@@ -1,6 +1,5 @@
 """Every example of every README runs, on the real model."""
 
-import json
 import re
 import shlex
 from importlib import import_module
@@ -8,6 +7,8 @@ from pathlib import Path
 
 import pytest
 import scripts
+
+from xturing.models import Variant
 
 ROOT = Path(__file__).parents[2]
 READMES = sorted([ROOT / "README.md", *ROOT.glob("*/xturing*/README.md")])
@@ -18,6 +19,11 @@ SET_UP = {
     "pip install uv && uv run xturing quickstart",
     "uv run pytest",
 }
+ROWS = [
+    {"instruction": "What is the capital of France?", "target": "It is Paris."},
+    {"instruction": "Name a colour.", "target": "Blue is a colour."},
+    {"instruction": "How many legs has a dog?", "target": "A dog has four legs."},
+]
 ELSEWHERE = ("pip install", "uv build", "xturing quickstart", "xturing models pull")
 
 
@@ -38,12 +44,23 @@ def blocks(language: str) -> list:
 @pytest.fixture(autouse=True)
 def _in_a_folder_with_rows(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    sample = ROOT / "apps/xturing-cli/src/xturing/cli/sample/tickets.jsonl"
-    rows = [json.loads(line) for line in sample.read_text().splitlines()[:6]]
-    scripts.write_lines(tmp_path / "rows.jsonl", rows[:3])
-    scripts.write_lines(tmp_path / "held_out.jsonl", rows[3:])
+    scripts.write_lines(tmp_path / "rows.jsonl", ROWS)
+    scripts.write_lines(tmp_path / "held_out.jsonl", ROWS)
     scripts.write_seeds(tmp_path / "seeds.jsonl")
     scripts.write_script(tmp_path / "replies.jsonl")
+
+
+@pytest.fixture(autouse=True)
+def _with_short_answers(monkeypatch):
+    """What has hardly been taught goes on to the last token that it may write."""
+    own = Variant.generation_config
+
+    def short(variant):
+        config = own(variant)
+        config.max_new_tokens = 16
+        return config
+
+    monkeypatch.setattr(Variant, "generation_config", short)
 
 
 @pytest.mark.slow

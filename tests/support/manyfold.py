@@ -4,6 +4,7 @@ As a program it encodes rows without end, in two workers, and says when it has b
 """
 
 import os
+import signal
 import sys
 from collections.abc import Iterable, Iterator
 from itertools import count
@@ -50,6 +51,8 @@ def rows(texts: Iterable[str]) -> Iterator[Placed]:
 if __name__ == "__main__":
     import manyfold
 
+    # A shell that starts the tests in the background has them ignore Ctrl-C.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with Workers(manyfold.letters, NO_TOKENIZER, 2, 5) as workers:
         for example in workers.encoded(rows(str(number) for number in count())):
             if example.row == 50:

@@ -181,6 +181,9 @@ def test_a_merged_model_is_the_adapted_one(file, run_of, tmp_path):
     assert difference < 0.02
     merged.save(tmp_path / "merged")
     loaded = BaseModel.load(tmp_path / "merged")
+    # What was an adapter's base is frozen still, and torch multiplies frozen weights by
+    # a batch in another order than those that may learn.
+    loaded.engine.model.requires_grad_(False)
     assert torch.equal(tiny.logits(loaded), tiny.logits(merged))
     assert loaded.engine.quantization is None
 
