@@ -750,3 +750,9 @@ def test_prompts_alone_call_for_how_a_model_behaves():
 def test_a_bundled_task_has_the_foremost_metric_that_its_rows_call_for(name):
     chosen = next(iter(open_task(name).metric_options))
     assert chosen in automatic_metrics(questions_of(open_task(name)))
+
+
+def test_texts_without_latin_letters_are_measured_by_their_characters():
+    found = automatic_metrics(answered("你好", "再见", "谢谢"))
+    assert "chrf" in found
+    assert "rouge" not in found

@@ -13,7 +13,7 @@ from xturing.core.errors import DataError
 from xturing.eval.metrics import opened
 from xturing.eval.questions import Outcome
 
-texts = st.text(alphabet="abé巴 ", min_size=1, max_size=9)
+texts = st.text(alphabet="abé巴 ", max_size=9).map(str.strip).filter(bool)
 choices = st.lists(
     st.tuples(texts, st.sampled_from([0.5, 1.0, 2.0, 3.0, 7.5])), min_size=2, max_size=5
 )
@@ -58,6 +58,13 @@ def test_a_long_choice_can_be_the_likeliest_by_the_character():
     rows = [chosen([("no", 2.0), ("certainly", 3.0)], right=1)]
     metric = made("multiple_choice", rows)
     assert value(metric, rows, "choice_accuracy") == 0
+    assert value(metric, rows, "choice_accuracy_normalised") == 1
+
+
+def test_the_space_before_a_choice_is_no_character_of_it():
+    # 1.1 for one character is more than 2.0 for two, but less than 2.0 for three.
+    rows = [chosen([(" a", 1.1), (" bc", 2.0)], right=1)]
+    metric = made("multiple_choice", rows)
     assert value(metric, rows, "choice_accuracy_normalised") == 1
 
 

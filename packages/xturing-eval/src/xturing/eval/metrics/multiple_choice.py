@@ -12,8 +12,9 @@ class MultipleChoice:
     """The share of questions whose right choice is the likeliest.
 
     As a whole, and by the character: that its log-probability is divided by the
-    characters of its choice. These are `acc` and `acc_norm` of the
-    lm-evaluation-harness. Of choices that are equally likely, the first counts.
+    characters of its choice, white space around it aside. These are `acc` and
+    `acc_norm` of the lm-evaluation-harness. Of equally likely choices, the first
+    counts.
     """
 
     name = "multiple_choice"
@@ -32,7 +33,8 @@ class MultipleChoice:
             for index, choice in enumerate(outcome.choices)
         ]
         by_character = [
-            one / len(text) for one, text in zip(nats, question.choices, strict=True)
+            one / len(text.strip())
+            for one, text in zip(nats, question.choices, strict=True)
         ]
         return (
             float(nats.index(min(nats)) == question.right),
@@ -50,11 +52,11 @@ def _refuse_unfit(question: Question) -> None:
             "'multiple_choice' needs two or more. Name the column that holds them "
             "(`choices` in a task), or use another metric."
         )
-    if "" in choices:
-        raise DataError(
-            f"Choice {choices.index('')} of {question.place} is empty; a choice has "
-            "some text."
-        )
+    for index, choice in enumerate(choices):
+        if not choice.strip():
+            raise DataError(
+                f"Choice {index} of {question.place} is empty; a choice has some text."
+            )
     if right is None or not 0 <= right < len(choices):
         raise DataError(
             f"{question.place} does not say which of its {len(choices)} choices is "

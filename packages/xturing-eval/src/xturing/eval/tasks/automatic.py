@@ -14,6 +14,8 @@ ROWS_A_LABEL = 2
 
 _NUMBER = re.compile(r"####\s*[-+$]?\s*[.\d]")
 
+_LATIN = re.compile(r"[a-z0-9]", re.IGNORECASE)
+
 
 def automatic_metrics(questions: Sequence[Question]) -> tuple[str, ...]:
     """Return the names of metrics that suit questions, the foremost first."""
@@ -34,7 +36,9 @@ def _comparing(references: Sequence[str]) -> tuple[str, ...]:
         return ("numeric_answer",)
     if _are_labels(references):
         return ("labels",)
-    return "exact_match", "token_f1", "rouge"
+    # ROUGE reads no other words.
+    has_latin = all(map(_LATIN.search, references))
+    return "exact_match", "token_f1", "rouge" if has_latin else "chrf"
 
 
 def _is_object(text: str) -> bool:
