@@ -170,3 +170,12 @@ def test_a_batch_of_no_rows_is_refused(llama):
 def test_a_passage_scores_something_that_comes_after_something(scored):
     with pytest.raises(ValueError, match="some tokens after the first"):
         Passage(np.array([1, 2]), np.array(scored))
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_batches_on_a_gpu_come_to_the_same_within_its_number_format(llama):
+    apart = losses(llama, passages(), batch_size=1, shares_rows=False)
+    together = losses(llama, passages())
+    for one, other in zip(apart, together, strict=True):
+        assert one == pytest.approx(other, abs=0.1)
