@@ -181,10 +181,14 @@ def test_a_merged_model_is_the_adapted_one(file, run_of, tmp_path):
     assert difference < 0.02
     merged.save(tmp_path / "merged")
     loaded = BaseModel.load(tmp_path / "merged")
-    # What was an adapter's base is frozen still, and torch multiplies frozen weights by
-    # a batch in another order than those that may learn.
-    loaded.engine.model.requires_grad_(False)
-    assert torch.equal(tiny.logits(loaded), tiny.logits(merged))
+    there, here = base_weights(loaded), base_weights(merged)
+    assert there.keys() == here.keys()
+    assert all(torch.equal(there[name], here[name]) for name in there)
+    # Mamba multiplies weights by a batch; torch sums that up in another order when they
+    # may learn, as those of `loaded` may, or lie elsewhere in a line of the cache.
+    torch.testing.assert_close(
+        tiny.logits(loaded), tiny.logits(merged), rtol=1e-5, atol=1e-4
+    )
     assert loaded.engine.quantization is None
 
 
