@@ -137,13 +137,9 @@ def test_a_model_without_known_blocks_is_refused():
 
 
 @pytest.mark.slow
-def test_compiled_blocks_are_checkpointed_and_checkpointed_ones_compiled(tiny_folder):
-    model = GenericLoraModel(tiny_folder)
-    # Every adapter is compiled too; before a block's other layers, one has all of their
-    # gradients.
-    model.finetuning_config().lora_targets = ["q_proj"]
+def test_compiled_blocks_are_checkpointed_and_checkpointed_ones_compiled(adapted):
     # Without dropout, of which compiled blocks draw another.
-    adapted = model.prepare_training().eval()
+    adapted.eval()
     plain, before = step(adapted), kept_bytes(adapted)
     programs = counters["stats"]["unique_graphs"]
     with checkpointed(adapted), compiled_blocks(adapted):
