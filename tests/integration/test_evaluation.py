@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from xturing.data import open_dataset
+from xturing.data import BaseDataset, TextDataset, open_dataset
 from xturing.data.encoding import encode_records
-from xturing.eval import Passage, Scorer, evaluate, open_task
+from xturing.eval import Passage, Scorer, evaluate, open_task, text_likelihood
 from xturing.eval.passages import PaddingSide
 
-LONGEST = 120
+LONGEST = 64
 """Tokens of the rows that are taken, for the time that double precision takes."""
 ROWS = 8
 
@@ -35,20 +35,36 @@ def losses(network, passage: Passage) -> list[float]:
     ]
 
 
-@pytest.fixture(scope="module", params=["alpaca_en.json", "wiki.txt"])
-def asked(request, smollm2, in_double):
-    """Return some real rows, and their perplexity in double precision."""
-    file = Path(__file__).parents[3] / "shared" / "data" / request.param
+def shared(name: str) -> Path:
+    file = Path(__file__).parents[3] / "shared" / "data" / name
     if not file.is_file():
         pytest.skip("the real rows are kept beside the project, not in it")
-    dataset = open_dataset(file, limit=40)
-    examples = list(encode_records(dataset.records(), smollm2.engine.tokenizer))
-    short = [each.row for each in examples if 20 < len(each) <= LONGEST][:ROWS]
-    assert len(short) == ROWS
-    every = [
-        loss for row in short for loss in losses(in_double, Passage.of(examples[row]))
-    ]
-    return dataset.select(short), math.exp(math.fsum(every) / len(every))
+    return file
+
+
+def instructions(tokenizer) -> BaseDataset:
+    """Return the first real rows that are neither very short nor long."""
+    dataset = open_dataset(shared("alpaca_en.json"), limit=40)
+    examples = encode_records(dataset.records(), tokenizer)
+    lengths = [len(example) for example in examples]
+    return dataset.select([row for row, n in enumerate(lengths) if n <= LONGEST][:ROWS])
+
+
+def texts(tokenizer) -> BaseDataset:
+    """Return the beginnings of real articles."""
+    lines = shared("wiki.txt").read_text(encoding="utf-8").splitlines()[:ROWS]
+    starts = [tokenizer(line[:999])["input_ids"][:LONGEST] for line in lines]
+    return TextDataset([{"text": tokenizer.decode(start)} for start in starts])
+
+
+@pytest.fixture(scope="module", params=[instructions, texts], ids=["alpaca", "wiki"])
+def asked(request, smollm2, in_double):
+    """Return some real rows, and their perplexity in double precision."""
+    dataset = request.param(smollm2.engine.tokenizer)
+    assert len(dataset) == ROWS
+    examples = encode_records(dataset.records(), smollm2.engine.tokenizer)
+    every = [loss for each in examples for loss in losses(in_double, Passage.of(each))]
+    return dataset, math.exp(math.fsum(every) / len(every))
 
 
 @pytest.mark.slow
@@ -70,6 +86,23 @@ def test_perplexity_is_that_of_double_precision_row_by_row__predecessor_fault_7(
 def test_evaluate_returns_that_perplexity(smollm2, asked):
     rows, expected = asked
     assert smollm2.evaluate(rows) == pytest.approx(expected, abs=1e-4)
+
+
+@pytest.mark.slow
+def test_a_long_text_is_scored_after_as_much_as_its_windows_hold(smollm2, in_double):
+    text = shared("wiki.txt").read_text(encoding="utf-8")[:600]
+    ids = np.array(smollm2.engine.tokenizer(text)["input_ids"])
+    width, stride = 48, 32
+    every, done = [], 1
+    for start in range(0, len(ids) - 1, stride):
+        window = ids[start : start + width]
+        new = np.arange(start, start + len(window)) >= done
+        done = start + len(window)
+        if new.any():
+            every += losses(in_double, Passage(window, new))
+    found = text_likelihood(smollm2, text, window=width, stride=stride)
+    assert found.tokens == len(every) == len(ids) - 1
+    assert found.loss == pytest.approx(math.fsum(every) / len(every), abs=1e-5)
 
 
 @pytest.mark.slow

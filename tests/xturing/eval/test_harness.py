@@ -561,7 +561,7 @@ def test_settings_out_of_range_are_refused(llama, found, options, reason):
 
 
 def test_without_lm_eval_the_error_says_how_to_install_it(llama, monkeypatch):
-    monkeypatch.setitem(sys.modules, "lm_eval.evaluator", None)
+    monkeypatch.setitem(sys.modules, "lm_eval", None)
     with pytest.raises(MissingDependencyError, match=r"xturing-eval\[harness\]"):
         run_harness(llama, ["arc_easy"])
 
