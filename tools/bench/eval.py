@@ -7,10 +7,10 @@ with four answers of which one is the row's own. Both get the same requests by t
 call, from texts on, and the same torch model; the rival with an automatic batch size
 and with fixed ones, of which the best counts. Prints rows a second and the ratio.
 
-In double precision, the two have to agree to 1e-4 nats on some requests, from which ours
-in single precision must not be further away either; how far the rival's are is told.
-All scores in single precision have to agree to 1e-4 of their size. Ends with code 1 if
-they do not, or if the ratio is below 1.5.
+In double precision, the two have to agree to 1e-4 nats on some requests, from which
+ours in single precision must not be further away either; how far the rival's are is
+told. All scores in single precision have to agree to 1e-4 of their size. Ends with code
+1 if they do not, or if the ratio is below 1.5.
 """
 
 import argparse
