@@ -186,8 +186,9 @@ def test_a_merged_model_is_the_adapted_one(file, run_of, tmp_path):
     assert all(torch.equal(there[name], here[name]) for name in there)
     # Mamba multiplies weights by a batch; torch sums that up in another order when they
     # may learn, as those of `loaded` may, or lie elsewhere in a line of the cache.
+    rtol, atol = (1e-5, 1e-4) if file == "mamba" else (0, 0)
     torch.testing.assert_close(
-        tiny.logits(loaded), tiny.logits(merged), rtol=1e-5, atol=1e-4
+        tiny.logits(loaded), tiny.logits(merged), rtol=rtol, atol=atol
     )
     assert loaded.engine.quantization is None
 
