@@ -44,7 +44,7 @@ def shared(name: str) -> Path:
 
 def instructions(tokenizer) -> BaseDataset:
     """Return the first real rows that are neither very short nor long."""
-    dataset = open_dataset(shared("alpaca_en.json"), limit=40)
+    dataset = open_dataset(shared("alpaca_en.json"), limit=200)
     examples = encode_records(dataset.records(), tokenizer)
     lengths = [len(example) for example in examples]
     return dataset.select([row for row, n in enumerate(lengths) if n <= LONGEST][:ROWS])
