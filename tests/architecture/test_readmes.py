@@ -24,7 +24,11 @@ ROWS = [
     {"instruction": "Name a colour.", "target": "Blue is a colour."},
     {"instruction": "How many legs has a dog?", "target": "A dog has four legs."},
 ]
-ELSEWHERE = ("pip install", "uv build", "xturing quickstart", "xturing models pull")
+# Tested in places of their own; the server runs until it is stopped.
+ELSEWHERE = (
+    *("pip install", "uv build", "xturing quickstart", "xturing models pull"),
+    "xturing api",
+)
 
 
 def blocks(language: str) -> list:
@@ -74,9 +78,10 @@ def test_python_examples_run(code):
 def test_shell_examples_run(text, xturing):
     for line in text.splitlines():
         command = line.partition("#")[0].strip()
-        if not command or command in SET_UP or command.startswith(ELSEWHERE):
+        called = command.removeprefix("uv run ")
+        if not command or command in SET_UP or called.startswith(ELSEWHERE):
             continue
-        words = shlex.split(command.removeprefix("uv run "))
+        words = shlex.split(called)
         assert words[0] == "xturing", line
         assert xturing(*words[1:]).code == 0, line
 

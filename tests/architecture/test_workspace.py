@@ -140,6 +140,8 @@ def test_ranges_admit_the_workspace_s_own_versions(member):
         ("data", "torch transformers datasets numpy"),
         ("eval", "torch transformers numpy lm_eval sacrebleu rouge_score"),
         ("models", "torch transformers peft huggingface_hub"),
+        ("models.inference", "torch transformers peft openvino numpy"),
+        ("server", "torch transformers numpy fastapi uvicorn"),
         ("quant", "torch transformers peft bitsandbytes torchao"),
         ("train", "torch lightning transformers"),
     ],
@@ -160,8 +162,8 @@ def test_names_and_settings_load_without_torch():
 
 
 COMMANDS = (
-    " quickstart finetune eval compare chat generate quantize merge estimate data "
-    "doctor models"
+    " quickstart finetune eval compare chat generate api quantize merge export "
+    "estimate data doctor models"
 ).split(" ")
 NESTED = [
     *("data check", "data preview", "data stats", "eval list", "eval rescore"),

@@ -2,12 +2,14 @@
 
 import sys
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from xturing.cli import render
 from xturing.cli.model_options import (
+    EngineOption,
     LengthOption,
     ModelOption,
     WeightsOption,
@@ -16,6 +18,7 @@ from xturing.cli.model_options import (
 
 if TYPE_CHECKING:
     from xturing.models import BaseModel
+    from xturing.models.inference import Engine
 
 HELP = "/reset forgets the conversation, /exit ends it. Ctrl-C stops an answer."
 
@@ -25,29 +28,101 @@ def chat(
     system: Annotated[
         str | None, typer.Option("--system", help="What the model is told first.")
     ] = None,
+    compare: Annotated[
+        str | None,
+        typer.Option(
+            "--compare",
+            metavar="BASE",
+            help="A second model, whose answers stand beside the first one's.",
+        ),
+    ] = None,
+    engine: EngineOption = "auto",
     max_new_tokens: LengthOption = None,
     weights: WeightsOption = None,
 ) -> None:
     """Talk to a model; it remembers the conversation.
 
-    Example: xturing chat -m tuned
+    Example: xturing chat -m tuned --compare smollm2
     """
-    opened = open_chosen(model, weights, max_new_tokens)
     first = [{"role": "system", "content": system}] if system else []
+    speakers = [_speaker(model, weights, max_new_tokens, engine, first)]
+    if compare is not None:
+        speakers.append(_speaker(compare, None, max_new_tokens, engine, first))
+    try:
+        _converse(speakers)
+    finally:
+        for speaker in speakers:
+            speaker.engine.close()
+
+
+@dataclass
+class Speaker:
+    """A model with its side of the conversation."""
+
+    name: str
+    model: "BaseModel"
+    engine: "Engine"
+    first: list[dict[str, str]]
+    messages: list[dict[str, str]] = field(default_factory=list)
+
+    def reset(self) -> None:
+        """Forget the conversation."""
+        self.messages = list(self.first)
+
+    def answer(self) -> Iterator[str]:
+        """Yield the answer to the conversation so far, as it is written."""
+        from xturing.models.generation import prompt_tokens
+        from xturing.models.inference import Decoding, Request, stream
+
+        request = Request(
+            prompt=tuple(prompt_tokens(self.engine.tokenizer, self.messages)),
+            decoding=Decoding.of(self.model.generation_config()),
+        )
+        return (piece.text for piece in stream(self.engine, request) if piece.text)
+
+
+def _speaker(
+    model: str,
+    weights: str | None,
+    max_new_tokens: int | None,
+    engine: str,
+    first: list[dict[str, str]],
+) -> Speaker:
+    from xturing.models.inference import open_engine
+
+    opened = open_chosen(model, weights, max_new_tokens)
+    with render.notices():
+        speaker = Speaker(model, opened, open_engine(opened, engine), first)
+    speaker.reset()
+    return speaker
+
+
+def _converse(speakers: list[Speaker]) -> None:
     render.note(HELP)
-    messages = list(first)
     for words in _lines():
         if words == "/exit":
             return
         if words == "/reset":
-            messages = list(first)
+            for speaker in speakers:
+                speaker.reset()
             render.note("The conversation begins anew.")
         elif words.startswith("/"):
             render.note(f"There is no {words.split()[0]}. {HELP}")
         elif words:
-            messages.append({"role": "user", "content": words})
-            answer = _speak(opened, messages)
-            messages.append({"role": "assistant", "content": answer})
+            _exchange(speakers, words)
+
+
+def _exchange(speakers: list[Speaker], words: str) -> None:
+    for speaker in speakers:
+        speaker.messages.append({"role": "user", "content": words})
+    if len(speakers) == 1:
+        answers = [_speak(speakers[0])]
+    else:
+        names = [speaker.name for speaker in speakers]
+        answers = render.side_by_side(names, [each.answer() for each in speakers])
+    for speaker, answer in zip(speakers, answers, strict=True):
+        # A template may refuse an empty turn, and a stopped one has to hold something.
+        speaker.messages.append({"role": "assistant", "content": answer or "…"})
 
 
 def _lines() -> Iterator[str]:
@@ -60,16 +135,17 @@ def _lines() -> Iterator[str]:
             return
 
 
-def _speak(model: "BaseModel", messages: list[dict[str, str]]) -> str:
+def _speak(speaker: Speaker) -> str:
     """Write the model's answer as it comes, and return it."""
     render.write("MODEL > ")
     answer = ""
+    pieces: Any = speaker.answer()
     try:
-        for piece in model.stream(messages):
+        for piece in pieces:
             answer += piece
             render.write(piece)
     except KeyboardInterrupt:
+        pieces.close()
         render.write(" (stopped)")
     render.say()
-    # A template may refuse an empty turn, and a stopped one has to hold something.
-    return answer or "…"
+    return answer

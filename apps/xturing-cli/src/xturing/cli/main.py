@@ -11,11 +11,13 @@ from typing import Annotated
 import typer
 
 from xturing.cli import (
+    api,
     chat,
     data,
     doctor,
     estimate,
     evaluation,
+    export,
     finetune,
     generate,
     merge,
@@ -42,8 +44,10 @@ app.add_typer(evaluation.app, name="eval")
 app.command("compare")(evaluation.compare)
 app.command("chat")(chat.chat)
 app.command("generate")(generate.generate)
+app.command("api")(api.api)
 app.command("quantize")(quantize.quantize)
 app.command("merge")(merge.merge)
+app.command("export")(export.export)
 app.command("estimate")(estimate.estimate)
 app.add_typer(data.app, name="data")
 app.add_typer(models.app, name="models")

@@ -36,11 +36,22 @@ LengthOption = Annotated[
 ]
 
 
+EngineOption = Annotated[
+    str,
+    typer.Option(
+        "--engine",
+        help="What computes: torch, native, openvino, vllm; auto: the fastest here.",
+    ),
+]
+
+
 def open_chosen(
     model: str,
     weights: str | None,
     max_new_tokens: int | None = None,
     chat_template: str | None = None,
+    *,
+    any_template: bool = False,
 ) -> "BaseModel":
     """Return the model that the options name, and show what it takes to open it.
 
@@ -53,7 +64,10 @@ def open_chosen(
     with render.notices():
         said = {"model_name": weights, "chat_template": chat_template}
         given = {name: value for name, value in said.items() if value is not None}
-        opened = BaseModel.create(model, **given) if given else open_model(model)
+        if any_template and Path(model).expanduser().is_dir():
+            opened = BaseModel.load(model, any_template=True)
+        else:
+            opened = BaseModel.create(model, **given) if given else open_model(model)
     if max_new_tokens is not None:
         values = {"max_new_tokens": max_new_tokens}
         layer = Layer(source="option --max-new-tokens", values=values)

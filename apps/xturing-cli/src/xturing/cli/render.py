@@ -2,13 +2,17 @@
 
 import logging
 import os
+import queue
 import sys
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from threading import Event, Thread
+from typing import Any
 
 from rich.console import Console
+from rich.live import Live
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -20,7 +24,8 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
-from xturing.core.events import Event, Notice, listening
+from xturing.core.events import Event as Told
+from xturing.core.events import Notice, listening
 
 _console = Console(highlight=False, soft_wrap=True, emoji=False)
 _errors = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
@@ -60,6 +65,65 @@ def write(text: str) -> None:
     """Write a piece of a line at once, as a model's answer comes in."""
     _console.print(text, end="", markup=False)
     _console.file.flush()
+
+
+def side_by_side(names: Sequence[str], texts: Sequence[Iterator[str]]) -> list[str]:
+    """Show texts in columns while they are written, all at once; return them.
+
+    Without a terminal they stand under one another. Ctrl-C ends them as they are.
+    """
+    written = ["" for _ in texts]
+    told: queue.SimpleQueue[tuple[int, str | BaseException | None]] = (
+        queue.SimpleQueue()
+    )
+    stopped = Event()
+
+    def follow(number: int) -> None:
+        try:
+            for piece in texts[number]:
+                told.put((number, piece))
+                if stopped.is_set():
+                    break
+            told.put((number, None))
+        except BaseException as error:  # noqa: BLE001  # raised where it is shown
+            told.put((number, error))
+
+    for number in range(len(texts)):
+        Thread(target=follow, args=(number,), daemon=True).start()
+    with Live(console=_console, auto_refresh=False) as live:
+        try:
+            for number, text in _until_all_ended(told, len(texts)):
+                written[number] += text
+                live.update(_columns(names, written), refresh=_console.is_terminal)
+        except KeyboardInterrupt:
+            stopped.set()
+    return written
+
+
+def _until_all_ended(told: Any, left: int) -> Iterator[tuple[int, str]]:
+    while left:
+        number, event = told.get()
+        if isinstance(event, BaseException):
+            raise event
+        if event is None:
+            left -= 1
+        else:
+            yield number, event
+
+
+def _columns(names: Sequence[str], texts: Sequence[str]) -> Table:
+    """Return texts in columns of the same width, or one under the other."""
+    grid = Table(box=None, pad_edge=False, header_style="bold", expand=True)
+    if _console.is_terminal:
+        for name in names:
+            grid.add_column(name, ratio=1, overflow="fold")
+        grid.add_row(*map(Text, texts))
+    else:
+        grid.show_header = False
+        grid.add_column(overflow="fold")
+        for name, text in zip(names, texts, strict=True):
+            grid.add_row(Text(f"{name} > {text}"))
+    return grid
 
 
 def heading(text: str) -> None:
@@ -127,7 +191,7 @@ def _has_colours() -> bool:
 def notices() -> Iterator[None]:
     """Show the sentences that libraries tell while they work."""
 
-    def show(event: Event) -> None:
+    def show(event: Told) -> None:
         if isinstance(event, Notice):
             note(event.text)
 

@@ -8,6 +8,8 @@
     ├── ModelError              a model's folder, weights or template cannot be used
     │   ├── QuantizationError   weights cannot be quantized, or quantized ones be used
     │   └── CompileError        a model cannot be compiled here
+    ├── EngineError             an engine cannot answer a request
+    │   └── BusyError           it has too many requests already
     ├── DownloadError           weights could not be fetched
     ├── RemoteError             a service refused a request, or was not reached
     ├── OutputError             a folder to write to is in use, or the disk is full
@@ -53,6 +55,14 @@ class QuantizationError(ModelError):
 
 class CompileError(ModelError):
     """A model's layers cannot be compiled; it works without."""
+
+
+class EngineError(XTuringError):
+    """An inference engine cannot answer a request."""
+
+
+class BusyError(EngineError):
+    """An engine has as many requests as it takes on; a later one may be answered."""
 
 
 class DownloadError(XTuringError):

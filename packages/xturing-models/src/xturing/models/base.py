@@ -79,7 +79,7 @@ class BaseModel:
                 )
             )
 
-    def _adopt(self, opening: Opening) -> None:
+    def _adopt(self, opening: Opening, *, any_template: bool = False) -> None:
         """Load what an opening leads to, and take on its settings."""
         from xturing.models.checkpoint import open_checkpoint
         from xturing.models.lora import open_adapter, settings
@@ -107,7 +107,7 @@ class BaseModel:
             self.configure(finetuning=made_with)
         if opening.card is not None:
             self._restore(opening.card)
-        if opening.card is not None and opening.card.template:
+        if opening.card is not None and opening.card.template and not any_template:
             verify(self.engine.tokenizer, opening.card.template)
 
     def _restore(self, card: Card) -> None:
@@ -152,17 +152,21 @@ class BaseModel:
         MODELS.add(name, factory)
 
     @classmethod
-    def load(cls, path: str | Path, *, base: str | None = None) -> "BaseModel":
+    def load(
+        cls, path: str | Path, *, base: str | None = None, any_template: bool = False
+    ) -> "BaseModel":
         """Return the model in a folder: one of ours, of transformers or of peft.
 
         `base` says where an adapter's base model is, if it has moved. The folder's own
-        settings are restored, and its prompts are checked against the saved ones.
+        settings are restored, and its prompts are checked against the saved ones,
+        unless `any_template` is on.
 
         Raises:
             ModelError: the folder holds no model, or one that was tampered with.
         """
         model = cls.__new__(cls)
-        model._adopt(from_folder(Path(path).expanduser().absolute(), base))
+        opening = from_folder(Path(path).expanduser().absolute(), base)
+        model._adopt(opening, any_template=any_template)
         return model
 
     @property
@@ -174,6 +178,11 @@ class BaseModel:
     def base_folder(self) -> Path:
         """The folder that the base weights were read from."""
         return self._opening.location.folder
+
+    @property
+    def adapter_folder(self) -> Path | None:
+        """The folder that the adapter was read from, if it came from one."""
+        return self._opening.adapter
 
     @property
     def base_checkpoint(self) -> str | None:

@@ -4,7 +4,8 @@ Su et al. 2022, "A Contrastive Framework for Neural Text Generation", arXiv 2202
 equation 5. Token ids in, token ids out.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 from typing import Any
 
 import torch
@@ -26,16 +27,40 @@ def contrastive_search(
 ) -> Tensor:
     """Return the ids written after prompts that are padded on the left, (batch, new).
 
+    `tap` is called with all ids after each token and says which lines shall stop. The
+    other arguments are those of `contrastive_tokens`.
+
+    Raises:
+        SettingsError: the model does not cache keys and values.
+    """
+    stops = torch.tensor(list(stop_ids), device=ids.device)
+    start = ids.shape[1]
+    done = torch.zeros(len(ids), dtype=torch.bool, device=ids.device)
+    steps = contrastive_tokens(
+        model, ids, mask, candidates=candidates, penalty_alpha=penalty_alpha
+    )
+    for tokens in islice(steps, max_new_tokens):
+        ids = torch.cat([ids, tokens[:, None]], 1)
+        done |= torch.isin(tokens, stops)
+        if tap is not None:
+            done |= tap(ids, None)
+        if done.all():
+            break
+    return ids[:, start:]
+
+
+def contrastive_tokens(
+    model: Any, ids: Tensor, mask: Tensor, *, candidates: int, penalty_alpha: float
+) -> Iterator[Tensor]:
+    """Yield the tokens that are written next, of shape (batch), without an end.
+
     Each token maximises (1 - alpha) * p(token) - alpha * (its hidden state's largest
-    cosine similarity to those before it), among the `candidates` likeliest ones. `tap`
-    is called with all ids after each token and says which lines shall stop.
+    cosine similarity to those before it), among the `candidates` likeliest ones.
 
     Raises:
         SettingsError: the model does not cache keys and values, so it cannot go on with
             one candidate of several.
     """
-    stops = torch.tensor(list(stop_ids), device=ids.device)
-    start = ids.shape[1]
     output = _forward(model, ids, mask, None)
     if getattr(output, "past_key_values", None) is None:
         raise SettingsError(
@@ -45,8 +70,8 @@ def contrastive_search(
         )
     past = output.hidden_states[-1]
     scores = output.logits[:, -1]
-    done = torch.zeros(len(ids), dtype=torch.bool, device=ids.device)
-    for _ in range(max_new_tokens):
+    lines = torch.arange(len(ids), device=ids.device)
+    while True:
         probabilities, tokens = scores.float().softmax(-1).topk(candidates)
         # All candidates go through the model at once, each as a line of its own.
         output.past_key_values.batch_repeat_interleave(candidates)
@@ -62,18 +87,11 @@ def contrastive_search(
         chosen = ((1 - penalty_alpha) * probabilities - penalty_alpha * penalty).argmax(
             -1
         )
-        lines = torch.arange(len(ids), device=ids.device)
         output.past_key_values.batch_select_indices(lines * candidates + chosen)
         scores = output.logits[:, -1].view(*tokens.shape, -1)[lines, chosen]
         past = torch.cat([past, hidden[lines, chosen, None]], 1)
         mask = wide
-        ids = torch.cat([ids, tokens[lines, chosen, None]], 1)
-        done |= torch.isin(ids[:, -1], stops)
-        if tap is not None:
-            done |= tap(ids, None)
-        if done.all():
-            break
-    return ids[:, start:]
+        yield tokens[lines, chosen]
 
 
 def degeneration_penalty(hidden: Tensor, past: Tensor, mask: Tensor) -> Tensor:

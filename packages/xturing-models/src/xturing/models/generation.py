@@ -15,10 +15,9 @@ from torch import Tensor
 from xturing.core.errors import ModelError
 from xturing.models.checkpoint import Checkpoint
 from xturing.models.contrastive import contrastive_search
-from xturing.models.settings import GenerationConfig
+from xturing.models.inference.decoding.text import TextStream
+from xturing.models.settings import CONTRASTIVE_CANDIDATES, GenerationConfig
 from xturing.models.template import prompt_ids, stop_ids
-
-CONTRASTIVE_CANDIDATES = 4
 
 Prompt = str | Sequence[dict[str, str]]
 """A question for the chat template, or a conversation so far."""
@@ -140,32 +139,85 @@ def _answers(
             tap=tap,
         )
     else:
-        criteria = [tap] if tap is not None else None
+        criteria: list[Any] = [StopTexts(checkpoint.tokenizer, config.stop, ids)]
         output = checkpoint.model.generate(
             input_ids=ids,
             attention_mask=mask,
             generation_config=_hf_config(config, stops, checkpoint.pad_id),
-            stopping_criteria=criteria,
+            stopping_criteria=[*criteria, tap] if tap is not None else criteria,
+            logits_processor=[AnswerPenalties(config, ids.shape[1])],
         )
         written = output[:, ids.shape[1] :]
-    return [_answer(checkpoint.tokenizer, line, stops) for line in written.tolist()]
+    return [
+        _answer(checkpoint.tokenizer, line, stops, config.stop)
+        for line in written.tolist()
+    ]
 
 
-def _answer(tokenizer: Any, ids: list[int], stops: list[int]) -> Answer:
+def _answer(
+    tokenizer: Any, ids: list[int], stops: list[int], stop_texts: Sequence[str]
+) -> Answer:
     ends = [index for index, token in enumerate(ids) if token in stops]
     if ends:
         ids = ids[: ends[0] + 1]
-    text = tokenizer.decode(ids, skip_special_tokens=True)
-    return Answer(text, len(ids), stopped=bool(ends))
+    if not stop_texts:
+        text = tokenizer.decode(ids, skip_special_tokens=True)
+        return Answer(text, len(ids), stopped=bool(ends))
+    stream = TextStream(tokenizer, stop_texts)
+    text, read = "", 0
+    while read < len(ids) and stream.stopped is None:
+        text += stream.feed(ids[read])
+        read += 1
+    if stream.stopped is None:
+        text += stream.rest()
+    return Answer(text, read, stopped=bool(ends) or stream.stopped is not None)
+
+
+class StopTexts:
+    """A stopping criterion: which lines have come to a text that ends them."""
+
+    def __init__(self, tokenizer: Any, stops: Sequence[str], ids: Tensor) -> None:
+        self._streams = [TextStream(tokenizer, stops) for _ in range(len(ids))]
+        self._is_on = bool(stops)
+
+    def __call__(self, ids: Tensor, scores: object, **_: object) -> Tensor:
+        """Return which lines are done, of shape (batch,)."""
+        if not self._is_on:
+            return torch.zeros(len(ids), dtype=torch.bool, device=ids.device)
+        for stream, token in zip(self._streams, ids[:, -1].tolist(), strict=True):
+            if stream.stopped is None:
+                stream.feed(token)
+        done = [stream.stopped is not None for stream in self._streams]
+        return torch.tensor(done, device=ids.device)
+
+
+class AnswerPenalties:
+    """A logits processor: less for tokens that the answer has already."""
+
+    def __init__(self, config: GenerationConfig, start: int) -> None:
+        self._frequency = config.frequency_penalty
+        self._presence = config.presence_penalty
+        self._start = start
+
+    def __call__(self, ids: Tensor, scores: Tensor) -> Tensor:
+        """Return the logits, of shape (batch, vocab), less the penalties."""
+        if not (self._frequency or self._presence):
+            return scores
+        written = ids[:, self._start :]
+        counts = torch.zeros_like(scores)
+        counts.scatter_add_(1, written, torch.ones_like(written, dtype=scores.dtype))
+        return scores - self._frequency * counts - self._presence * (counts > 0)
 
 
 def _hf_config(config: GenerationConfig, stops: list[int], pad_id: int) -> Any:
     from transformers import GenerationConfig as HFGenerationConfig
 
     options: dict[str, Any] = {}
+    if config.do_sample and config.min_p is not None:
+        options["min_p"] = config.min_p
     if config.do_sample:
         # transformers has limits of its own where none is given.
-        options = {
+        options |= {
             "top_k": config.top_k or 0,
             "top_p": config.top_p or 1.0,
             "temperature": config.temperature or 1.0,

@@ -19,6 +19,8 @@ def _size(value: object) -> object:
     return read_size(value) if isinstance(value, str) else value
 
 
+CONTRASTIVE_CANDIDATES = 4
+"""Candidates of contrastive search where no `top_k` is set."""
 LEAST_MEMORY = 1_000_000
 """Bytes; who sets less has left out the unit."""
 Duration = Annotated[float, BeforeValidator(_duration), Field(gt=0)]
@@ -193,12 +195,20 @@ class GenerationConfig(Settings):
     """Candidates for each token. 0 or None: all (contrastive search: 4)."""
     top_p: Annotated[float, Field(gt=0, le=1)] | None = None
     """Probability mass of the candidates for each token."""
+    min_p: Annotated[float, Field(ge=0, le=1)] | None = None
+    """Least probability of the candidates, as a share of the likeliest one's."""
     do_sample: bool = False
     """Draw tokens at random by their probability."""
     temperature: Annotated[float, Field(gt=0)] | None = None
     """Divides the logits before tokens are drawn."""
     repetition_penalty: Annotated[float, Field(gt=0)] | None = None
     """Divides the logits of tokens that have been written; 1 does nothing."""
+    frequency_penalty: float = 0.0
+    """Subtracted from a logit for each time that the answer has the token."""
+    presence_penalty: float = 0.0
+    """Subtracted from a logit if the answer has the token."""
+    stop: tuple[str, ...] = ()
+    """Texts before which an answer ends."""
     max_new_tokens: Positive = 256
     """Most tokens of an answer."""
     seed: Annotated[int, Field(ge=0)] | None = None

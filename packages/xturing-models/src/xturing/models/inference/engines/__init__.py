@@ -1,0 +1,1 @@
+"""Engines, one file each, named as users name them."""

@@ -1,0 +1,1 @@
+"""How a model comes to OpenVINO: traced, rounded, checked, and kept on disk."""

