@@ -117,7 +117,7 @@ def test_a_package_declares_only_what_it_imports(member):
             ours = f"xturing-{rest.partition('.')[0]}"
             used |= {ours} if top == "xturing" else distributions_of(top)
     # Libraries open these formats for us.
-    used |= {"gguf", "safetensors"}
+    used |= {"gguf", "onnx", "onnxscript", "safetensors"}
     assert {requirement.name for requirement in requirements(member)} <= used
 
 

@@ -146,6 +146,7 @@ def test_a_missing_option_is_a_usage_error(xturing):
 @pytest.fixture
 def chat(xturing, tiny_folder):
     options = ["-m", "generic", "--weights", tiny_folder, "--max-new-tokens", 8]
+    options += ["--engine", "torch"]
     return lambda typed, *more: xturing("chat", *options, *more, typed=typed)
 
 

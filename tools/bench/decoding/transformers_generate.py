@@ -14,7 +14,9 @@ def main() -> None:
 
     job = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     torch.set_num_threads(job["threads"])
-    model: Any = AutoModelForCausalLM.from_pretrained(job["folder"], dtype=torch.float32)
+    model: Any = AutoModelForCausalLM.from_pretrained(
+        job["folder"], dtype=torch.float32
+    )
     ids = torch.tensor([job["prompt"]])
 
     def decode(tokens: int) -> float:

@@ -1,12 +1,12 @@
 """What engines around a runner have in common."""
 
 from collections.abc import Sequence
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from xturing.core.errors import ModelError
+from xturing.core.events import Notice, tell
 from xturing.models.inference.decoding.constraint import Schemas
 from xturing.models.inference.runner import Runner, Work
 from xturing.models.template import stop_ids
@@ -89,6 +89,8 @@ def refuse_wrong(
             f"Rounded to int8, {model.config_name} has another likeliest token in "
             f"{1 - agreement:.0%} of a text. Keep its weights whole: weights 'none'."
         )
+    text = f"its first choice is the same at {agreement:.1%} of a text's tokens"
+    tell(Notice(f"Weights are rounded to int8 for the engine '{name}': {text}."))
 
 
 def _agreement(runner: Runner, model: "BaseModel") -> float:
@@ -118,8 +120,3 @@ def _logits(runner: Runner, ids: Sequence[int]) -> np.ndarray:
     logits = runner.step([Work(cache, list(ids), len(ids))])
     runner.release(cache)
     return logits
-
-
-def has(module: str) -> bool:
-    """Tell whether an optional library is installed, without importing it."""
-    return find_spec(module) is not None

@@ -1,6 +1,5 @@
 """One answer that is being written: what was read, what comes next, and its end."""
 
-import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -166,8 +165,3 @@ class Answer:
         close = getattr(self.writer, "close", None)
         if close is not None:
             close()
-
-
-def seconds_from_now(seconds: float) -> float:
-    """Return a deadline for a request that may take so long."""
-    return time.monotonic() + seconds

@@ -4,7 +4,7 @@
 
 It batches, samples and keeps prefixes itself. Adapters are LoRA modules beside the
 base. More GPUs or machines: `tensor_parallel` and `pipeline_parallel`; where they are
-more than this machine has, vLLM asks the Ray cluster that `ray start` has made for them.
+more than this machine has, vLLM asks the Ray cluster that `ray start` has made.
 Answers are in text up to vLLM's own numerics.
 """
 
