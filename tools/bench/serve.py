@@ -99,8 +99,8 @@ def decode(arguments: argparse.Namespace) -> dict[str, float]:
 
 def _job(arguments: argparse.Namespace, work: str) -> dict[str, Any]:
     from xturing.models import BaseModel
-    from xturing.models.generation import prompt_tokens
     from xturing.models.family import families
+    from xturing.models.generation import prompt_tokens
     from xturing.models.wheels import wheel_file
 
     model = BaseModel.create("smollm2")

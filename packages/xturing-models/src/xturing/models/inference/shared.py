@@ -90,7 +90,7 @@ def refuse_wrong(
             f"{1 - agreement:.0%} of a text. Keep its weights whole: weights 'none'."
         )
     text = f"its first choice is the same at {agreement:.1%} of a text's tokens"
-    tell(Notice(f"Weights are rounded to int8 for the engine '{name}': {text}."))
+    tell(Notice(text=f"Weights are rounded to int8 for the engine '{name}': {text}."))
 
 
 def _agreement(runner: Runner, model: "BaseModel") -> float:
