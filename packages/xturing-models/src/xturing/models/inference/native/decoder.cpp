@@ -38,6 +38,10 @@ inline Vector load(const int8_t* p) {
 inline void store(float* p, Vector x) { _mm512_storeu_ps(p, x); }
 inline Vector times(Vector a, Vector b) { return _mm512_mul_ps(a, b); }
 inline Vector fused(Vector a, Vector b, Vector c) { return _mm512_fmadd_ps(a, b, c); }
+inline __m256 folded(Vector x) {
+  const __m256d high = _mm512_extractf64x4_pd(_mm512_castps_pd(x), 1);
+  return _mm256_add_ps(_mm512_castps512_ps256(x), _mm256_castpd_ps(high));
+}
 #elif defined(__AVX2__) && defined(__FMA__)
 constexpr int LANES = 8;
 using Vector = __m256;
@@ -51,6 +55,7 @@ inline Vector load(const int8_t* p) {
 inline void store(float* p, Vector x) { _mm256_storeu_ps(p, x); }
 inline Vector times(Vector a, Vector b) { return _mm256_mul_ps(a, b); }
 inline Vector fused(Vector a, Vector b, Vector c) { return _mm256_fmadd_ps(a, b, c); }
+inline __m256 folded(Vector x) { return x; }
 #else
 // The compiler makes of these what the processor has, such as two NEON registers.
 constexpr int LANES = 8;
@@ -87,6 +92,20 @@ inline float total(Vector x) {
     for (int i = 0; i < width; i++) lane[i] += lane[i + width];
   return lane[0];
 }
+
+// The totals of four vectors at once, as products need them.
+#if defined(__AVX2__) && defined(__FMA__)
+inline void totals(Vector a, Vector b, Vector c, Vector d, float* four) {
+  const __m256 ab = _mm256_hadd_ps(folded(a), folded(b));
+  const __m256 cd = _mm256_hadd_ps(folded(c), folded(d));
+  const __m256 sums = _mm256_hadd_ps(ab, cd);
+  _mm_storeu_ps(four, _mm_add_ps(_mm256_castps256_ps128(sums), _mm256_extractf128_ps(sums, 1)));
+}
+#else
+inline void totals(Vector a, Vector b, Vector c, Vector d, float* four) {
+  four[0] = total(a), four[1] = total(b), four[2] = total(c), four[3] = total(d);
+}
+#endif
 
 inline float dot(const float* a, const float* b, int count) {
   Vector sum = zero();
@@ -295,7 +314,7 @@ inline Vector weights_at(const int8_t* place, Vector scale) {
 
 template <int TOKENS, typename Weight>
 inline void block_times(const Weight* block, const float* scales, int stride, int group,
-                        const float* x, int x_stride, float (&sums)[ROWS][TOKENS]) {
+                        const float* x, int x_stride, float (&sums)[TOKENS][ROWS]) {
   Vector sum[ROWS][TOKENS];
   for (int r = 0; r < ROWS; r++)
     for (int t = 0; t < TOKENS; t++) sum[r][t] = zero();
@@ -317,8 +336,8 @@ inline void block_times(const Weight* block, const float* scales, int stride, in
       }
     }
   }
-  for (int r = 0; r < ROWS; r++)
-    for (int t = 0; t < TOKENS; t++) sums[r][t] = total(sum[r][t]);
+  for (int t = 0; t < TOKENS; t++)
+    totals(sum[0][t], sum[1][t], sum[2][t], sum[3][t], sums[t]);
 }
 
 // What becomes of a sum: it is written, or added to what is there.
@@ -337,16 +356,17 @@ struct Inputs {
 template <int TOKENS, typename Weight>
 inline void tile(const Matrix& matrix, int row, const Weight* block, const float* scales,
                  int group, const Inputs& inputs, int token, const Target& to) {
-  float sums[ROWS][TOKENS];
+  float sums[TOKENS][ROWS];
   block_times<TOKENS>(block, scales, matrix.stride, group,
                       inputs.x + static_cast<int64_t>(token) * inputs.stride, inputs.stride,
                       sums);
-  for (int r = 0; r < std::min(ROWS, matrix.rows - row); r++)
-    for (int t = 0; t < TOKENS; t++) {
-      const float sum = sums[r][t] + (matrix.bias ? matrix.bias[row + r] : 0.0f);
-      float& place = to.y[static_cast<int64_t>(token + t) * to.stride + row + r];
-      place = to.is_added ? place + sum : sum;
-    }
+  const int rows = std::min(ROWS, matrix.rows - row);
+  for (int t = 0; t < TOKENS; t++) {
+    float* y = to.y + static_cast<int64_t>(token + t) * to.stride + row;
+    if (matrix.bias)
+      for (int r = 0; r < rows; r++) sums[t][r] += matrix.bias[row + r];
+    for (int r = 0; r < rows; r++) y[r] = to.is_added ? y[r] + sums[t][r] : sums[t][r];
+  }
 }
 
 template <typename Weight>
