@@ -1,7 +1,7 @@
 """As much of vLLM as our engine touches, in its names; it writes the prompt backwards.
 
-What vLLM itself does is for machines with GPUs; here it is what we ask of it, and what we
-make of what it tells.
+What vLLM itself does is for machines with GPUs; here it is what we ask of it, and what
+we make of what it tells.
 """
 
 import sys
