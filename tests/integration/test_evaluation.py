@@ -13,7 +13,7 @@ from xturing.data.encoding import encode_records
 from xturing.eval import Passage, Scorer, evaluate, open_task, text_likelihood
 from xturing.eval.passages import PaddingSide
 
-LONGEST = 40
+LONGEST = 64
 """Tokens of the rows that are taken, for the time that double precision takes."""
 ROWS = 8
 
