@@ -60,7 +60,7 @@ def attach(model: Any, config: FinetuningConfig, base: Path) -> Any:
         rank_pattern=dict(config.lora_rank_pattern),
         alpha_pattern=dict(config.lora_alpha_pattern),
     )
-    _register_packed(peft_config)
+    register_packed(peft_config)
     try:
         made = get_peft_model(model, peft_config)
     except ValueError as error:
@@ -86,7 +86,7 @@ def open_adapter(model: Any, folder: Path) -> Any:
         return legacy.attach(model, old)
     try:
         config = PeftConfig.from_pretrained(str(folder))
-        _register_packed(config)
+        register_packed(config)
         return PeftModel.from_pretrained(
             model, str(folder), is_trainable=True, config=config
         )
@@ -272,7 +272,7 @@ def is_quantized(model: Any) -> bool:
     return bool(getattr(model, "is_quantized", False))
 
 
-def _register_packed(config: Any) -> None:
+def register_packed(config: Any) -> None:
     """Have peft adapt packed layers by our class."""
     from xturing.quant.layers import Quantized
 

@@ -8,7 +8,7 @@ import numpy as np
 from xturing.models.inference.decoding.lookup import Lookup
 from xturing.models.inference.decoding.sampling import Sampler
 from xturing.models.inference.decoding.text import TextStream
-from xturing.models.inference.engine import Tell
+from xturing.models.inference.engine import Event, Tell
 from xturing.models.inference.requests import Finish, Piece, Request, Token
 from xturing.models.inference.runner import Cache, Work
 
@@ -57,10 +57,10 @@ class Answer:
         """Stop writing."""
         self._is_cancelled = True
 
-    def tell(self, event: "Piece | Exception") -> None:
+    def tell(self, event: Event) -> None:
         """Tell whoever asked. What goes wrong there is none of the engine's affairs."""
         try:
-            self._tell(event)  # pyright: ignore[reportArgumentType]
+            self._tell(event)
         except Exception:  # noqa: BLE001
             self._is_cancelled = True
 

@@ -14,6 +14,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from xturing.core.errors import ModelError
+
 NAME = "xturing_sequences"
 OTHERS = ("softcap", "s_aux", "position_bias")
 """What some architectures ask of attention besides; a short text may not show it."""
@@ -87,7 +89,7 @@ def _attend(
 ) -> tuple[Tensor, None]:
     for name in OTHERS:
         if options.get(name) is not None:
-            raise NotImplementedError(f"attention with '{name}' is not computed here")
+            raise ModelError(f"Attention with '{name}' is computed one by one only.")
     parts = []
     for span in _current.spans:
         part = slice(span.start, span.start + span.count)

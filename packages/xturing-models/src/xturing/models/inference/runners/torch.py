@@ -22,8 +22,7 @@ from xturing.core.errors import EngineError, ModelError
 from xturing.models.inference.adapters import adapter_config
 from xturing.models.inference.runner import Cache, Work
 from xturing.models.inference.runners.attending import Span, TorchCache, attending
-from xturing.models.lora import _register_packed as register_packed
-from xturing.models.lora import is_adapted
+from xturing.models.lora import is_adapted, register_packed
 from xturing.quant.quantizing import shell
 
 if TYPE_CHECKING:
@@ -209,7 +208,10 @@ class RowRunner(_TorchRunner):
                     self._plain(input_ids=row, use_cache=False).logits[0]
                 )
             found = self._probed(probe)
-        except (TypeError, ValueError, RuntimeError, KeyError, AttributeError):
+        except (
+            *(TypeError, ValueError, RuntimeError, KeyError, AttributeError),
+            ModelError,
+        ):
             return False
         bound = TOLERANCE.get(self._plain.dtype, COARSE) * np.abs(wanted).max()
         return bool(np.abs(found - wanted).max() <= bound)
@@ -292,7 +294,7 @@ class OneByOneRunner(_TorchRunner):
         wanted = self.step([Work(cache, probe, len(probe))])
         try:
             found = read(probe)
-        except (AttributeError, ValueError, NotImplementedError, RuntimeError):
+        except (AttributeError, ValueError, RuntimeError, ModelError):
             return False
         wanted = wanted[len(probe) - len(found) :]
         bound = TOLERANCE.get(self._plain.dtype, COARSE) * np.abs(wanted).max()
@@ -307,7 +309,7 @@ class OneByOneRunner(_TorchRunner):
         cache, middle = self.open(len(probe)), len(probe) // 2
         self.step([Work(cache, [*probe[:middle], probe[0], probe[0]], 0)])
         if any(getattr(layer, "is_sliding", False) for layer in cache.state.layers):
-            raise NotImplementedError("a window has forgotten what came before it")
+            raise ModelError("A window has forgotten what came before it.")
         self.trim(cache, middle)
         return self.step([Work(cache, probe[middle:], len(probe) - middle)])
 
