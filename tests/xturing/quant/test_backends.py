@@ -131,7 +131,7 @@ def test_a_peft_adapter_learns_on_top(backend, scheme):
     if backend in ("native", "gptq"):
         from xturing.models import lora
 
-        lora._register_packed(config)
+        lora.register_packed(config)
     adapted: Any = get_peft_model(quantized, config).eval()
     ids = token_rows(1)[0]
     with torch.no_grad():
@@ -158,7 +158,7 @@ def test_merging_an_adapter_into_packed_weights_is_refused():
 
     _, quantized = made("native", "int4")
     config = LoraConfig(r=4, target_modules=["q_proj"])
-    lora._register_packed(config)
+    lora.register_packed(config)
     adapted: Any = get_peft_model(quantized, config)
     with pytest.raises(ModelError, match="round the adapter away"):
         adapted.merge_and_unload()

@@ -1,9 +1,10 @@
 // The forward pass of a LLaMA-like decoder on a processor, for several sequences at once.
 //
-// Weights are float or int8 with a scale for each group; everything else, the sums of
-// products too, is float. Each sum runs in one order, whatever is computed beside it:
-// the logits of a sequence are the same to the bit alone and in any batch, read in one
-// piece or token by token.
+// Weights are float, or int8 with a scale for each group. What is multiplied by int8 is
+// rounded to 16 bits in the same groups, so that a group's products are summed without
+// an error; all other sums are float, and run in one order, whatever is computed beside
+// them: the logits of a sequence are the same to the bit alone and in any batch, read in
+// one piece or token by token.
 //
 // Plain C++17 without libraries. It is compiled where it runs, for that processor.
 
@@ -23,44 +24,45 @@
 
 namespace {
 
-// ---------------------------------------------------------------- vectors of floats
+// ---------------------------------------------------------------- vectors
 
-#if defined(__AVX512F__)
-constexpr int LANES = 16;
-using Vector = __m512;
-inline Vector zero() { return _mm512_setzero_ps(); }
-inline Vector fill(float x) { return _mm512_set1_ps(x); }
-inline Vector load(const float* p) { return _mm512_loadu_ps(p); }
-inline Vector load(const int8_t* p) {
-  return _mm512_cvtepi32_ps(
-      _mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))));
-}
-inline void store(float* p, Vector x) { _mm512_storeu_ps(p, x); }
-inline Vector times(Vector a, Vector b) { return _mm512_mul_ps(a, b); }
-inline Vector fused(Vector a, Vector b, Vector c) { return _mm512_fmadd_ps(a, b, c); }
-inline __m256 folded(Vector x) {
-  const __m256d high = _mm512_extractf64x4_pd(_mm512_castps_pd(x), 1);
-  return _mm256_add_ps(_mm512_castps512_ps256(x), _mm256_castpd_ps(high));
-}
-#elif defined(__AVX2__) && defined(__FMA__)
+// Eight floats, and eight integers that are sums of products of 16-bit numbers.
 constexpr int LANES = 8;
+
+#if defined(__AVX2__) && defined(__FMA__)
 using Vector = __m256;
+using Integers = __m256i;
 inline Vector zero() { return _mm256_setzero_ps(); }
 inline Vector fill(float x) { return _mm256_set1_ps(x); }
 inline Vector load(const float* p) { return _mm256_loadu_ps(p); }
-inline Vector load(const int8_t* p) {
-  return _mm256_cvtepi32_ps(
-      _mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p))));
-}
 inline void store(float* p, Vector x) { _mm256_storeu_ps(p, x); }
 inline Vector times(Vector a, Vector b) { return _mm256_mul_ps(a, b); }
 inline Vector fused(Vector a, Vector b, Vector c) { return _mm256_fmadd_ps(a, b, c); }
-inline __m256 folded(Vector x) { return x; }
+inline Vector floats(Integers x) { return _mm256_cvtepi32_ps(x); }
+inline Integers none() { return _mm256_setzero_si256(); }
+inline Integers widened(const int8_t* p) {
+  return _mm256_cvtepi8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+}
+inline Integers pairs(const int16_t* p) {
+  int32_t both;
+  std::memcpy(&both, p, sizeof both);
+  return _mm256_set1_epi32(both);
+}
+inline Integers products(Integers a, Integers b, Integers sum) {
+  return _mm256_add_epi32(sum, _mm256_madd_epi16(a, b));
+}
+// Has the compiler finish these before it begins others, for which it has no registers.
+inline void settle(Integers& a, Integers& b) { __asm__ volatile("" : "+x"(a), "+x"(b)); }
 #else
 // The compiler makes of these what the processor has, such as two NEON registers.
-constexpr int LANES = 8;
 struct Vector {
   float lane[LANES];
+};
+struct Integers {
+  int32_t lane[LANES];
+};
+struct Pairs {
+  int16_t lane[2 * LANES];
 };
 inline Vector fill(float x) {
   Vector v;
@@ -68,10 +70,9 @@ inline Vector fill(float x) {
   return v;
 }
 inline Vector zero() { return fill(0.0f); }
-template <typename Number>
-inline Vector load(const Number* p) {
+inline Vector load(const float* p) {
   Vector v;
-  for (int i = 0; i < LANES; i++) v.lane[i] = static_cast<float>(p[i]);
+  std::memcpy(v.lane, p, sizeof v.lane);
   return v;
 }
 inline void store(float* p, Vector x) { std::memcpy(p, x.lane, sizeof x.lane); }
@@ -83,29 +84,49 @@ inline Vector fused(Vector a, Vector b, Vector c) {
   for (int i = 0; i < LANES; i++) c.lane[i] += a.lane[i] * b.lane[i];
   return c;
 }
+inline Vector floats(Integers x) {
+  Vector v;
+  for (int i = 0; i < LANES; i++) v.lane[i] = static_cast<float>(x.lane[i]);
+  return v;
+}
+inline Integers none() { return {}; }
+inline Pairs widened(const int8_t* p) {
+  Pairs v;
+  for (int i = 0; i < 2 * LANES; i++) v.lane[i] = p[i];
+  return v;
+}
+inline Pairs pairs(const int16_t* p) {
+  Pairs v;
+  for (int i = 0; i < 2 * LANES; i++) v.lane[i] = p[i % 2];
+  return v;
+}
+inline Integers products(Pairs a, Pairs b, Integers sum) {
+  for (int i = 0; i < LANES; i++)
+    sum.lane[i] += a.lane[2 * i] * b.lane[2 * i] + a.lane[2 * i + 1] * b.lane[2 * i + 1];
+  return sum;
+}
+inline void settle(Integers&, Integers&) {}
 #endif
 
+// The sum of the lanes: neighbours first, then their sums, the halves last.
 inline float total(Vector x) {
   float lane[LANES];
   store(lane, x);
-  for (int width = LANES / 2; width > 0; width /= 2)
-    for (int i = 0; i < width; i++) lane[i] += lane[i + width];
-  return lane[0];
+  return ((lane[0] + lane[1]) + (lane[2] + lane[3])) +
+         ((lane[4] + lane[5]) + (lane[6] + lane[7]));
 }
 
-// The totals of four vectors at once, as products need them.
+// Four such sums at once, to the same bits.
+inline void totals(const Vector (&x)[4], float* four) {
 #if defined(__AVX2__) && defined(__FMA__)
-inline void totals(Vector a, Vector b, Vector c, Vector d, float* four) {
-  const __m256 ab = _mm256_hadd_ps(folded(a), folded(b));
-  const __m256 cd = _mm256_hadd_ps(folded(c), folded(d));
-  const __m256 sums = _mm256_hadd_ps(ab, cd);
-  _mm_storeu_ps(four, _mm_add_ps(_mm256_castps256_ps128(sums), _mm256_extractf128_ps(sums, 1)));
-}
+  const __m256 sums =
+      _mm256_hadd_ps(_mm256_hadd_ps(x[0], x[1]), _mm256_hadd_ps(x[2], x[3]));
+  _mm_storeu_ps(four,
+                _mm_add_ps(_mm256_castps256_ps128(sums), _mm256_extractf128_ps(sums, 1)));
 #else
-inline void totals(Vector a, Vector b, Vector c, Vector d, float* four) {
-  four[0] = total(a), four[1] = total(b), four[2] = total(c), four[3] = total(d);
-}
+  for (int i = 0; i < 4; i++) four[i] = total(x[i]);
 #endif
+}
 
 inline float dot(const float* a, const float* b, int count) {
   Vector sum = zero();
@@ -116,13 +137,47 @@ inline float dot(const float* a, const float* b, int count) {
   return result;
 }
 
-// y += a * x
-inline void add_scaled(float* y, float a, const float* x, int count) {
-  const Vector factor = fill(a);
+// The products of a vector with `terms` others that lie one after the other.
+void dots(float* y, const float* a, const float* others, int terms, int count) {
+  const int whole = count / LANES * LANES;
   int i = 0;
-  for (; i + LANES <= count; i += LANES)
-    store(y + i, fused(factor, load(x + i), load(y + i)));
-  for (; i < count; i++) y[i] += a * x[i];
+  for (; i + 4 <= terms; i += 4) {
+    const float* b = others + static_cast<int64_t>(i) * count;
+    Vector sums[4] = {zero(), zero(), zero(), zero()};
+    for (int c = 0; c < whole; c += LANES)
+      for (int j = 0; j < 4; j++)
+        sums[j] = fused(load(a + c), load(b + j * count + c), sums[j]);
+    totals(sums, y + i);
+    for (int j = 0; j < 4; j++)
+      for (int c = whole; c < count; c++) y[i + j] += a[c] * b[j * count + c];
+  }
+  for (; i < terms; i++) y[i] = dot(a, others + static_cast<int64_t>(i) * count, count);
+}
+
+template <int VECTORS>
+inline void weighted_part(float* y, const float* factors, int terms, const float* x,
+                          int stride) {
+  Vector sums[VECTORS];
+  for (Vector& sum : sums) sum = zero();
+  for (int i = 0; i < terms; i++, x += stride) {
+    const Vector factor = fill(factors[i]);
+    for (int v = 0; v < VECTORS; v++)
+      sums[v] = fused(factor, load(x + v * LANES), sums[v]);
+  }
+  for (int v = 0; v < VECTORS; v++) store(y + v * LANES, sums[v]);
+}
+
+// y = sum of factors[i] * x[i], vectors that lie one after the other.
+void weighted(float* y, const float* factors, int terms, const float* x, int count) {
+  int c = 0;
+  for (; c + 8 * LANES <= count; c += 8 * LANES)
+    weighted_part<8>(y + c, factors, terms, x + c, count);
+  for (; c + LANES <= count; c += LANES)
+    weighted_part<1>(y + c, factors, terms, x + c, count);
+  for (; c < count; c++) {
+    y[c] = 0.0f;
+    for (int i = 0; i < terms; i++) y[c] += factors[i] * x[static_cast<int64_t>(i) * count + c];
+  }
 }
 
 // exp(x) to the last digits of a float: 2^n times a polynomial. Compilers make vectors
@@ -145,6 +200,10 @@ inline float exponential(float x) {
 }
 
 // ---------------------------------------------------------------- threads
+
+struct Range {
+  int begin, end;
+};
 
 // Threads that all run the same function, and wait for each other in it. Between two
 // runs they sleep.
@@ -180,10 +239,20 @@ class Team {
     wait();
   }
 
+  // Some of `count` things that no other thread sees to, until all are taken. So a
+  // thread that the system has stop for a while does not have all others wait. One such
+  // list between two waits.
+  Range take(int count) {
+    const int some = std::max(1, count / (size_ * SHARES));
+    const int begin = taken_.fetch_add(some, std::memory_order_relaxed);
+    return {std::min(begin, count), std::min(begin + some, count)};
+  }
+
   void wait() {
     const int turn = turn_.load(std::memory_order_acquire);
     if (arrived_.fetch_add(1, std::memory_order_acq_rel) == size_ - 1) {
       arrived_.store(0, std::memory_order_relaxed);
+      taken_.store(0, std::memory_order_relaxed);
       turn_.store(turn + 1, std::memory_order_release);
       return;
     }
@@ -193,6 +262,7 @@ class Team {
 
  private:
   static constexpr int PATIENCE = 20000;
+  static constexpr int SHARES = 8;  // that a thread's part of a list comes in
 
   void serve(int rank) {
     long seen = 0;
@@ -216,12 +286,8 @@ class Team {
   bool is_over_ = false;
   void (*call_)(const void*, int) = nullptr;
   const void* argument_ = nullptr;
-  std::atomic<int> arrived_{0};
+  std::atomic<int> arrived_{0}, taken_{0};
   std::atomic<int> turn_{0};
-};
-
-struct Range {
-  int begin, end;
 };
 
 // The share of `count` things that a thread sees to, in whole blocks.
@@ -239,11 +305,11 @@ Range share(int count, int rank, int size, int block = 1) {
 extern "C" {
 
 // A matrix of `rows` x `columns`, in the order that `place_of` tells; rows are filled up
-// to a multiple of 4 and columns to `stride`, a multiple of 16, with 0.
+// to a multiple of 16 and columns to `stride`, a multiple of 16, with 0.
 struct Matrix {
   const float* floats;    // or null
   const int8_t* codes;    // or null
-  const float* scales;    // with codes: rows / 4 x groups x 4
+  const float* scales;    // with codes: rows / 16 x groups x 16
   const float* bias;      // or null
   int32_t rows, columns, stride, group;
 };
@@ -289,16 +355,18 @@ namespace {
 
 // ---------------------------------------------------------------- products
 
-// Weights lie in blocks of four rows, and in a block 16 columns of each row after the
-// other: they are read from the first to the last, as memory likes it best.
-constexpr int ROWS = 4;
-constexpr int COLUMNS = 16;
-constexpr int AHEAD = 2048;  // bytes of weights that are asked for before they are needed
-constexpr const float* NONE = nullptr;
+// Weights lie in blocks of 16 rows: two columns of each row one after the other (of
+// floats, one column), then the next two. They are read from the first to the last, as
+// memory likes it best, and a register holds the sums of eight rows.
+constexpr int ROWS = 16;
+constexpr int TILE = 6;        // tokens whose sums the registers have room for
+constexpr int AHEAD = 8192;    // bytes of weights that are asked for before they are needed
+constexpr int NEAR = 1 << 17;  // bytes of inputs that stay in the near caches
 
-inline int64_t place_of(int64_t row, int column, int stride) {
-  return row / ROWS * ROWS * stride + column / COLUMNS * ROWS * COLUMNS +
-         row % ROWS * COLUMNS + column % COLUMNS;
+inline int64_t place_of(int64_t row, int column, const Matrix& matrix) {
+  const int deep = matrix.codes ? 2 : 1;
+  return row / ROWS * ROWS * matrix.stride +
+         (column / deep * ROWS + row % ROWS) * deep + column % deep;
 }
 
 inline int64_t place_of_scale(int64_t row, int column, const Matrix& matrix) {
@@ -306,39 +374,59 @@ inline int64_t place_of_scale(int64_t row, int column, const Matrix& matrix) {
   return (row / ROWS * groups + column / matrix.group) * ROWS + row % ROWS;
 }
 
-// The weights of a row that a register holds, of codes as of floats.
-inline Vector weights_at(const float* place, Vector) { return load(place); }
-inline Vector weights_at(const int8_t* place, Vector scale) {
-  return times(load(place), scale);
+// The largest absolute value; what is no number is larger than all.
+float largest_of(const float* x, int count) {
+  int32_t largest = 0;
+  for (int i = 0; i < count; i++) {
+    int32_t bits;
+    std::memcpy(&bits, x + i, sizeof bits);
+    largest = std::max(largest, bits & 0x7fffffff);
+  }
+  float value;
+  std::memcpy(&value, &largest, sizeof value);
+  return value;
 }
 
-template <int TOKENS, typename Weight>
-inline void block_times(const Weight* block, const float* scales, int stride, int group,
-                        const float* x, int x_stride, float (&sums)[TOKENS][ROWS]) {
-  Vector sum[ROWS][TOKENS];
-  for (int r = 0; r < ROWS; r++)
-    for (int t = 0; t < TOKENS; t++) sum[r][t] = zero();
-  for (int start = 0; start < stride; start += group) {
-    Vector scale[ROWS];
-    for (int r = 0; r < ROWS; r++) scale[r] = scales ? fill(scales[r]) : zero();
-    if (scales) scales += ROWS;
-    for (int k = start; k < start + group; k += COLUMNS, block += ROWS * COLUMNS) {
-      if (sizeof(Weight) == 1)
-        __builtin_prefetch(reinterpret_cast<const char*>(block) + AHEAD, 0, 0);
-      for (int c = 0; c < COLUMNS; c += LANES) {
-        Vector inputs[TOKENS];
-        for (int t = 0; t < TOKENS; t++)
-          inputs[t] = load(x + static_cast<int64_t>(t) * x_stride + k + c);
-        for (int r = 0; r < ROWS; r++) {
-          const Vector w = weights_at(block + r * COLUMNS + c, scale[r]);
-          for (int t = 0; t < TOKENS; t++) sum[r][t] = fused(w, inputs[t], sum[r][t]);
-        }
+// Vectors that matrices are multiplied by, one for each token, filled up to the
+// matrices' stride. `round` makes codes of 16 bits of a part of one.
+struct Inputs {
+  explicit Inputs(const Matrix& matrix) : stride(matrix.stride), group(matrix.group) {}
+
+  void reserve(size_t tokens) {
+    floats.assign(tokens * stride, 0.0f);
+    codes.assign(tokens * stride, 0);
+    scales.assign(tokens * groups(), 0.0f);
+  }
+
+  int groups() const { return stride / group; }
+  float* at(int token) { return &floats[static_cast<size_t>(token) * stride]; }
+
+  void round(int token, int begin, int end) {
+    for (int start = begin; start < end; start += group) {
+      const float* x = at(token) + start;
+      int16_t* code = &codes[static_cast<size_t>(token) * stride + start];
+      float& scale = scales[static_cast<size_t>(token) * groups() + start / group];
+      const float largest = largest_of(x, group);
+      if (largest >= 1e-30f && largest <= MOST) {
+        const float steps = STEPS / largest;
+        for (int i = 0; i < group; i++)
+          code[i] = static_cast<int16_t>(std::nearbyint(x[i] * steps));
+        scale = largest / STEPS;
+      } else {
+        // Nothing, or no number, which is to be seen in all that is made of it.
+        std::fill_n(code, group, static_cast<int16_t>(0));
+        scale = largest <= MOST ? 0.0f : NAN;
       }
     }
   }
-  for (int t = 0; t < TOKENS; t++)
-    totals(sum[0][t], sum[1][t], sum[2][t], sum[3][t], sums[t]);
-}
+
+  const int stride, group;
+  std::vector<float> floats, scales;
+  std::vector<int16_t> codes;
+
+ private:
+  static constexpr float STEPS = 32767.0f, MOST = 3.4e38f;
+};
 
 // What becomes of a sum: it is written, or added to what is there.
 struct Target {
@@ -347,76 +435,108 @@ struct Target {
   bool is_added;
 };
 
-// Some inputs of `product`, which all of its parts need.
-struct Inputs {
-  const float* x;
-  int stride, tokens;
+// The sums of a block of rows, for each token in two registers.
+template <int TOKENS>
+struct Sums {
+  Vector of[TOKENS][2];
 };
 
-template <int TOKENS, typename Weight>
-inline void tile(const Matrix& matrix, int row, const Weight* block, const float* scales,
-                 int group, const Inputs& inputs, int token, const Target& to) {
-  float sums[TOKENS][ROWS];
-  block_times<TOKENS>(block, scales, matrix.stride, group,
-                      inputs.x + static_cast<int64_t>(token) * inputs.stride, inputs.stride,
-                      sums);
+template <int TOKENS>
+inline Sums<TOKENS> of_codes(const Matrix& matrix, int64_t row, const Inputs& inputs,
+                             int token) {
+  const int stride = matrix.stride, group = matrix.group, groups = stride / group;
+  const int8_t* block = matrix.codes + row * stride;
+  const float* scales = matrix.scales + row * groups;
+  const int16_t* x = &inputs.codes[static_cast<size_t>(token) * stride];
+  const float* x_scales = &inputs.scales[static_cast<size_t>(token) * groups];
+  Sums<TOKENS> sums;
+  for (int t = 0; t < TOKENS; t++) sums.of[t][0] = sums.of[t][1] = zero();
+  for (int g = 0; g < groups; g++, x += group, scales += ROWS) {
+    Integers part[TOKENS][2];
+    for (int t = 0; t < TOKENS; t++) part[t][0] = part[t][1] = none();
+    for (int k = 0; k < group; k += 2, block += 2 * ROWS) {
+      __builtin_prefetch(block + AHEAD, 0, 2);
+      const auto low = widened(block), high = widened(block + ROWS);
+      for (int t = 0; t < TOKENS; t++) {
+        const auto both = pairs(x + static_cast<int64_t>(t) * stride + k);
+        part[t][0] = products(low, both, part[t][0]);
+        part[t][1] = products(high, both, part[t][1]);
+        settle(part[t][0], part[t][1]);
+      }
+    }
+    const Vector low = load(scales), high = load(scales + LANES);
+    for (int t = 0; t < TOKENS; t++) {
+      const Vector scale = fill(x_scales[t * groups + g]);
+      sums.of[t][0] = fused(floats(part[t][0]), times(low, scale), sums.of[t][0]);
+      sums.of[t][1] = fused(floats(part[t][1]), times(high, scale), sums.of[t][1]);
+    }
+  }
+  return sums;
+}
+
+template <int TOKENS>
+inline Sums<TOKENS> of_floats(const Matrix& matrix, int64_t row, const Inputs& inputs,
+                              int token) {
+  const int stride = matrix.stride;
+  const float* block = matrix.floats + row * stride;
+  const float* x = &inputs.floats[static_cast<size_t>(token) * stride];
+  Sums<TOKENS> sums;
+  for (int t = 0; t < TOKENS; t++) sums.of[t][0] = sums.of[t][1] = zero();
+  for (int k = 0; k < stride; k++, block += ROWS) {
+    const Vector low = load(block), high = load(block + LANES);
+    for (int t = 0; t < TOKENS; t++) {
+      const Vector input = fill(x[static_cast<int64_t>(t) * stride + k]);
+      sums.of[t][0] = fused(low, input, sums.of[t][0]);
+      sums.of[t][1] = fused(high, input, sums.of[t][1]);
+    }
+  }
+  return sums;
+}
+
+template <int TOKENS>
+void tile(const Matrix& matrix, int row, const Inputs& inputs, int token, const Target& to) {
+  const Sums<TOKENS> sums = matrix.codes ? of_codes<TOKENS>(matrix, row, inputs, token)
+                                         : of_floats<TOKENS>(matrix, row, inputs, token);
   const int rows = std::min(ROWS, matrix.rows - row);
   for (int t = 0; t < TOKENS; t++) {
+    float sum[ROWS];
+    store(sum, sums.of[t][0]);
+    store(sum + LANES, sums.of[t][1]);
     float* y = to.y + static_cast<int64_t>(token + t) * to.stride + row;
-    if (matrix.bias)
-      for (int r = 0; r < rows; r++) sums[t][r] += matrix.bias[row + r];
-    for (int r = 0; r < rows; r++) y[r] = to.is_added ? y[r] + sums[t][r] : sums[t][r];
-  }
-}
-
-template <typename Weight>
-void tiles(const Matrix& matrix, int row, const Weight* block, const float* scales, int group,
-           const Inputs& inputs, const Target& to) {
-  int t = 0;
-  for (; t + 3 <= inputs.tokens; t += 3)
-    tile<3>(matrix, row, block, scales, group, inputs, t, to);
-  if (t + 2 <= inputs.tokens) {
-    tile<2>(matrix, row, block, scales, group, inputs, t, to);
-    t += 2;
-  }
-  if (t < inputs.tokens) tile<1>(matrix, row, block, scales, group, inputs, t, to);
-}
-
-void make_dense(const int8_t* codes, const float* scales, int stride, int group, float* y) {
-  for (int start = 0; start < stride; start += group, scales += ROWS) {
-    Vector scale[ROWS];
-    for (int r = 0; r < ROWS; r++) scale[r] = fill(scales[r]);
-    for (int k = start; k < start + group; k += COLUMNS) {
-      __builtin_prefetch(codes + AHEAD, 0, 0);
-      for (int r = 0; r < ROWS; r++)
-        for (int c = 0; c < COLUMNS; c += LANES, codes += LANES, y += LANES)
-          store(y, weights_at(codes, scale[r]));
+    for (int r = 0; r < rows; r++) {
+      if (matrix.bias) sum[r] += matrix.bias[row + r];
+      y[r] = to.is_added ? y[r] + sum[r] : sum[r];
     }
   }
 }
 
-// y = x matrix^T + bias, for a thread's share of the rows.
-void product(const Matrix& matrix, const Inputs& inputs, const Target& to, int rank, int size,
-             std::vector<float>& dense) {
-  const Range mine = share(matrix.rows, rank, size, ROWS);
-  const int stride = matrix.stride;
-  for (int row = mine.begin; row < mine.end; row += ROWS) {
-    const int64_t start = static_cast<int64_t>(row) * stride;
-    if (!matrix.codes) {
-      tiles(matrix, row, matrix.floats + start, NONE, stride, inputs, to);
-      continue;
+// A tile of as many tokens as are told when it runs.
+template <int MOST>
+void tile_of(int tokens, const Matrix& matrix, int row, const Inputs& inputs, int token,
+             const Target& to) {
+  if constexpr (MOST > 1)
+    if (tokens < MOST) return tile_of<MOST - 1>(tokens, matrix, row, inputs, token, to);
+  tile<MOST>(matrix, row, inputs, token, to);
+}
+
+// y = x matrix^T + bias, together with the other threads.
+void product(const Matrix& matrix, const Inputs& inputs, int tokens, const Target& to,
+             Team& team) {
+  const int blocks = (matrix.rows + ROWS - 1) / ROWS;
+  const int bytes = inputs.stride * static_cast<int>(matrix.codes ? 2 : sizeof(float));
+  const int chunk = std::max(NEAR / bytes / TILE, 1) * TILE;
+  for (Range mine = team.take(blocks); mine.begin < mine.end; mine = team.take(blocks))
+    for (int first = 0; first < tokens; first += chunk) {
+      const int end = std::min(first + chunk, tokens);
+      for (int block = mine.begin; block < mine.end; block++)
+        for (int token = first; token < end;) {
+          // Tiles of like sizes: 7 tokens are 4 and 3.
+          const int left = end - token, tiles = (left + TILE - 1) / TILE;
+          const int some = (left + tiles - 1) / tiles;
+          tile_of<TILE>(some, matrix, block * ROWS, inputs, token, to);
+          token += some;
+        }
     }
-    const int8_t* codes = matrix.codes + start;
-    const float* scales = matrix.scales + start / matrix.group;
-    if (inputs.tokens <= 3) {
-      tiles(matrix, row, codes, scales, matrix.group, inputs, to);
-      continue;
-    }
-    // For many tokens the codes are made floats once; they are the same numbers.
-    dense.resize(static_cast<size_t>(ROWS) * stride);
-    make_dense(codes, scales, stride, matrix.group, dense.data());
-    tiles(matrix, row, static_cast<const float*>(dense.data()), NONE, stride, inputs, to);
-  }
 }
 
 // ---------------------------------------------------------------- the decoder
@@ -434,8 +554,6 @@ void rotate(float* head, const float* cosines, const float* sines, int half) {
   }
 }
 
-int padded(int count) { return (count + 15) / 16 * 16; }
-
 class Decoder {
  public:
   Decoder(const Model& model, int threads)
@@ -444,8 +562,10 @@ class Decoder {
         adapters_(model.adapters,
                   model.adapters +
                       static_cast<size_t>(model.adapter_count) * model.layer_count * PARTS),
+        normed_(layers_[0].parts[QKV]),
+        attended_(layers_[0].parts[OUTPUT]),
+        active_(layers_[0].parts[DOWN]),
         team_(threads),
-        dense_(threads),
         scores_(threads) {
     for (const LowRank& each : adapters_) most_rank_ = std::max(most_rank_, each.rank);
   }
@@ -458,13 +578,9 @@ class Decoder {
       for (int layer = 0; layer < model_.layer_count; layer++)
         block(layer, tokens, count, rank);
       const Range mine = share(wanted_count, rank, team_.size());
-      for (int w = mine.begin; w < mine.end; w++)
-        normalize(&normed_[static_cast<size_t>(w) * width_],
-                  &hidden_[static_cast<size_t>(wanted[w]) * width_], model_.final_norm,
-                  model_.width, model_.epsilon);
+      for (int w = mine.begin; w < mine.end; w++) norm(w, wanted[w], model_.final_norm);
       team_.wait();
-      product(model_.head, {normed_.data(), width_, wanted_count},
-              {logits, model_.head.rows, false}, rank, team_.size(), dense_[rank]);
+      product(model_.head, normed_, wanted_count, {logits, model_.head.rows, false}, team_);
     });
   }
 
@@ -474,11 +590,9 @@ class Decoder {
     room_ = tokens;
     const size_t n = static_cast<size_t>(tokens);
     hidden_.assign(n * width_, 0.0f);
-    normed_.assign(n * width_, 0.0f);
+    for (Inputs* each : {&normed_, &attended_, &active_}) each->reserve(n);
     joint_.assign(n * joint_width_, 0.0f);
-    attended_.assign(n * attended_width_, 0.0f);
     inner_.assign(n * 2 * model_.inner, 0.0f);
-    active_.assign(n * inner_width_, 0.0f);
     cosines_.assign(n * half_, 0.0f);
     sines_.assign(n * half_, 0.0f);
     low_.assign(n * most_rank_, 0.0f);
@@ -491,7 +605,7 @@ class Decoder {
       float* x = &hidden_[static_cast<size_t>(t) * width_];
       const int64_t id = tokens[t].id;
       for (int k = 0; k < table.columns; k++) {
-        const int64_t place = place_of(id, k, table.stride);
+        const int64_t place = place_of(id, k, table);
         x[k] = table.floats
                    ? table.floats[place]
                    : table.codes[place] * table.scales[place_of_scale(id, k, table)];
@@ -508,47 +622,51 @@ class Decoder {
 
   void block(int number, const Token* tokens, int count, int rank) {
     const Layer& layer = layers_[number];
-    norm(layer.attention_norm, count, rank);
-    linear(number, QKV, tokens, normed_.data(), width_, count,
-           {joint_.data(), joint_width_, false}, rank);
+    norms(layer.attention_norm, count, rank);
+    linear(number, QKV, tokens, normed_, count, {joint_.data(), joint_width_, false}, rank);
     place(layer, number, tokens, count, rank);
     attend(layer, number, tokens, count, rank);
-    linear(number, OUTPUT, tokens, attended_.data(), attended_width_, count,
-           {hidden_.data(), width_, true}, rank);
-    norm(layer.feed_forward_norm, count, rank);
-    linear(number, GATE_UP, tokens, normed_.data(), width_, count,
-           {inner_.data(), 2 * model_.inner, false}, rank);
+    linear(number, OUTPUT, tokens, attended_, count, {hidden_.data(), width_, true}, rank);
+    norms(layer.feed_forward_norm, count, rank);
+    linear(number, GATE_UP, tokens, normed_, count, {inner_.data(), 2 * model_.inner, false},
+           rank);
     activate(count, rank);
-    linear(number, DOWN, tokens, active_.data(), inner_width_, count,
-           {hidden_.data(), width_, true}, rank);
+    linear(number, DOWN, tokens, active_, count, {hidden_.data(), width_, true}, rank);
   }
 
-  void norm(const float* weight, int count, int rank) {
+  void norms(const float* weight, int count, int rank) {
     const Range mine = share(count, rank, team_.size());
-    for (int t = mine.begin; t < mine.end; t++)
-      normalize(&normed_[static_cast<size_t>(t) * width_],
-                &hidden_[static_cast<size_t>(t) * width_], weight, model_.width,
-                model_.epsilon);
+    for (int t = mine.begin; t < mine.end; t++) norm(t, t, weight);
     team_.wait();
   }
 
-  void linear(int number, Part part, const Token* tokens, const float* x, int x_stride,
-              int count, const Target& to, int rank) {
-    const Matrix& matrix = layers_[number].parts[part];
-    product(matrix, {x, x_stride, count}, to, rank, team_.size(), dense_[rank]);
-    if (!adapters_.empty()) adapt(number, part, tokens, x, x_stride, count, to, rank);
+  void norm(int to, int from, const float* weight) {
+    normalize(normed_.at(to), &hidden_[static_cast<size_t>(from) * width_], weight,
+              model_.width, model_.epsilon);
+    ready(normed_, to, 0, normed_.stride);
+  }
+
+  // Has a part of some inputs as the weights want them.
+  void ready(Inputs& inputs, int token, int begin, int end) {
+    if (model_.head.codes) inputs.round(token, begin, end);
+  }
+
+  void linear(int number, Part part, const Token* tokens, Inputs& inputs, int count,
+              const Target& to, int rank) {
+    product(layers_[number].parts[part], inputs, count, to, team_);
+    if (!adapters_.empty()) adapt(number, part, tokens, inputs, count, to, rank);
     team_.wait();
   }
 
-  void adapt(int number, Part part, const Token* tokens, const float* x, int x_stride,
-             int count, const Target& to, int rank) {
+  void adapt(int number, Part part, const Token* tokens, Inputs& inputs, int count,
+             const Target& to, int rank) {
     const Range mine = share(count, rank, team_.size());
     for (int t = mine.begin; t < mine.end; t++) {
       const LowRank* low = adapter(tokens[t], number, part);
       for (int r = 0; low && r < low->rank; r++)
         low_[static_cast<size_t>(t) * most_rank_ + r] =
-            dot(low->down + static_cast<int64_t>(r) * x_stride,
-                x + static_cast<int64_t>(t) * x_stride, x_stride);
+            dot(low->down + static_cast<int64_t>(r) * inputs.stride, inputs.at(t),
+                inputs.stride);
     }
     team_.wait();
     const Range rows = share(layers_[number].parts[part].rows, rank, team_.size(), 4);
@@ -598,44 +716,50 @@ class Decoder {
   }
 
   void attend(const Layer& layer, int number, const Token* tokens, int count, int rank) {
-    const int size = model_.head_size, heads = model_.heads;
-    std::vector<float>& scores = scores_[rank];
-    // Tokens go round, as the later ones of a prompt have more to look at.
-    for (int task = rank; task < count * heads; task += team_.size()) {
-      const int t = task / heads, h = task % heads;
-      const int k = h / (heads / model_.kept_heads);
-      const int last = tokens[t].position;
-      const int first = layer.window ? std::max(0, last + 1 - layer.window) : 0;
-      const float* keys = kept(tokens[t], number, false, k);
-      const float* values = kept(tokens[t], number, true, k);
-      const float* query = &joint_[static_cast<size_t>(t) * joint_width_ + h * size];
-      const int seen = last + 1 - first;
-      scores.resize(seen);
-      float highest = -INFINITY;
-      for (int i = 0; i < seen; i++) {
-        scores[i] = model_.score_scale *
-                    dot(query, keys + static_cast<int64_t>(first + i) * size, size);
-        highest = std::max(highest, scores[i]);
-      }
-      for (int i = 0; i < seen; i++) scores[i] = exponential(scores[i] - highest);
-      float sum = 0.0f;
-      for (int i = 0; i < seen; i++) sum += scores[i];
-      float* y = &attended_[static_cast<size_t>(t) * attended_width_ + h * size];
-      std::fill_n(y, size, 0.0f);
-      for (int i = 0; i < seen; i++)
-        add_scaled(y, scores[i] / sum, values + static_cast<int64_t>(first + i) * size, size);
-    }
+    const int heads = model_.heads, tasks = count * heads;
+    // From the last, as the later tokens of a prompt have more to look at.
+    for (Range mine = team_.take(tasks); mine.begin < mine.end; mine = team_.take(tasks))
+      for (int task = tasks - 1 - mine.begin; task > tasks - 1 - mine.end; task--)
+        look(layer, number, tokens[task / heads], task / heads, task % heads, rank);
     team_.wait();
+    if (!model_.head.codes) return;
+    const Range mine = share(count, rank, team_.size());
+    for (int t = mine.begin; t < mine.end; t++) attended_.round(t, 0, attended_.stride);
+    team_.wait();
+  }
+
+  // What a head of a token gets of the values before it.
+  void look(const Layer& layer, int number, const Token& token, int t, int h, int rank) {
+    const int size = model_.head_size, k = h / (model_.heads / model_.kept_heads);
+    const int first = layer.window ? std::max(0, token.position + 1 - layer.window) : 0;
+    const int seen = token.position + 1 - first;
+    const int64_t start = static_cast<int64_t>(first) * size;
+    const float* keys = kept(token, number, false, k) + start;
+    const float* query = &joint_[static_cast<size_t>(t) * joint_width_ + h * size];
+    std::vector<float>& scores = scores_[rank];
+    scores.resize(seen);
+    dots(scores.data(), query, keys, seen, size);
+    float highest = -INFINITY, sum = 0.0f;
+    for (int i = 0; i < seen; i++) {
+      scores[i] *= model_.score_scale;
+      highest = std::max(highest, scores[i]);
+    }
+    for (int i = 0; i < seen; i++) scores[i] = exponential(scores[i] - highest);
+    for (int i = 0; i < seen; i++) sum += scores[i];
+    for (int i = 0; i < seen; i++) scores[i] /= sum;
+    weighted(attended_.at(t) + h * size, scores.data(), seen,
+             kept(token, number, true, k) + start, size);
   }
 
   void activate(int count, int rank) {
     const int inner = model_.inner;
-    const Range mine = share(inner, rank, team_.size(), 16);
+    const Range mine = share(active_.stride, rank, team_.size(), active_.group);
     for (int t = 0; t < count; t++) {
       const float* gate = &inner_[static_cast<size_t>(t) * 2 * inner];
-      float* y = &active_[static_cast<size_t>(t) * inner_width_];
-      for (int i = mine.begin; i < mine.end; i++)
+      float* y = active_.at(t);
+      for (int i = mine.begin; i < std::min(mine.end, inner); i++)
         y[i] = gate[i] / (1.0f + exponential(-gate[i])) * gate[inner + i];
+      ready(active_, t, mine.begin, mine.end);
     }
     team_.wait();
   }
@@ -644,15 +768,14 @@ class Decoder {
   const std::vector<Layer> layers_;
   const std::vector<LowRank> adapters_;
   const int half_ = model_.head_size / 2;
-  const int width_ = padded(model_.width);
-  const int inner_width_ = padded(model_.inner);
-  const int attended_width_ = padded(model_.heads * model_.head_size);
+  const int width_ = layers_[0].parts[QKV].stride;
   const int joint_width_ = (model_.heads + 2 * model_.kept_heads) * model_.head_size;
   int most_rank_ = 0, room_ = 0;
-  std::vector<float> hidden_, normed_, joint_, attended_, inner_, active_;
+  Inputs normed_, attended_, active_;
+  std::vector<float> hidden_, joint_, inner_;
   std::vector<float> cosines_, sines_, low_;
   Team team_;
-  std::vector<std::vector<float>> dense_, scores_;
+  std::vector<std::vector<float>> scores_;
 };
 
 }  // namespace

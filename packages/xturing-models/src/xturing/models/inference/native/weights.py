@@ -17,8 +17,10 @@ from xturing.models.inference.native import layout
 
 PADDING = 16
 """Numbers that rows are filled up to; the widest vector has so many."""
-ROWS = 4
+ROWS = 16
 """Rows that lie in a block."""
+CODES, FLOATS = 2, 1
+"""Columns of a row that lie side by side."""
 GROUPS = (64, 32, 16)
 PARTS: dict[int, tuple[str, ...]] = {
     layout.QKV: ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
@@ -214,11 +216,11 @@ class _Loader:
         made = layout.Matrix(rows=rows, columns=columns, stride=stride, group=group)
         if self._is_rounded:
             codes, scales = rounded(whole, group)
-            ordered = in_blocks(codes, PADDING)
+            ordered = in_blocks(codes, CODES)
             made.codes = layout.pointer(self._kept(ordered.numpy()), layout.Codes)
-            made.scales = layout.pointer(self._kept(in_blocks(scales, 1).numpy()))
+            made.scales = layout.pointer(self._kept(in_blocks(scales, FLOATS).numpy()))
         else:
-            made.floats = layout.pointer(self._kept(in_blocks(whole, PADDING).numpy()))
+            made.floats = layout.pointer(self._kept(in_blocks(whole, FLOATS).numpy()))
         if any(bias is not None for bias in biases):
             filled = [
                 torch.zeros(len(weight)) if bias is None else bias
@@ -241,11 +243,11 @@ def rounded(weight: Tensor, group: int) -> tuple[Tensor, Tensor]:
 
 
 def in_blocks(matrix: Tensor, columns: int) -> Tensor:
-    """Return a matrix in blocks of four rows, so many columns of each in turn."""
-    # Codes go in eights: copying them one by one takes seconds.
-    eights = matrix.view(torch.int64) if matrix.dtype == torch.int8 else matrix
-    width = columns * eights.shape[1] // matrix.shape[1]
-    blocks = eights.unflatten(1, (-1, width)).unflatten(0, (-1, ROWS))
+    """Return a matrix in blocks of 16 rows, so many columns of each in turn."""
+    # Two codes are copied as one number of 16 bits.
+    wide = matrix.view(torch.int16) if matrix.dtype == torch.int8 else matrix
+    width = columns * wide.shape[1] // matrix.shape[1]
+    blocks = wide.unflatten(1, (-1, width)).unflatten(0, (-1, ROWS))
     return blocks.transpose(1, 2).contiguous().view(matrix.dtype)
 
 
