@@ -1,9 +1,9 @@
 """The engine of our own decoder: LLaMA-like models on a processor, the fastest here.
 
-Weights are rounded to int8 in groups of 64 with a scale each, and what is multiplied by
-them to 16 bits, unless `weights` is "none"; everything else is in full precision. What
-an answer is does not depend on what is answered beside it, to the bit. The decoder is
-compiled once, by the machine's C++ compiler.
+Weights are rounded to int8 in groups of 64 with a scale each, what is multiplied by them
+and kept of each token to 16 bits, unless `weights` is "none"; everything else is in full
+precision. What an answer is does not depend on what is answered beside it, to the bit.
+The decoder is compiled once, by the machine's C++ compiler.
 """
 
 import os
@@ -13,13 +13,7 @@ from xturing.core.errors import ModelError, SettingsError
 from xturing.models.inference.adapters import low_rank
 from xturing.models.inference.batching import BatchingEngine, Parts
 from xturing.models.inference.engine import Capabilities, EngineOptions
-from xturing.models.inference.shared import (
-    bytes_per_token,
-    end_ids,
-    refuse_wrong,
-    schemas,
-    whole,
-)
+from xturing.models.inference.shared import end_ids, refuse_wrong, schemas, whole
 
 if TYPE_CHECKING:
     from xturing.models.base import BaseModel
@@ -63,7 +57,7 @@ def open_engine(model: "BaseModel", options: EngineOptions) -> BatchingEngine:
         runner=runner,
         tokenizer=checkpoint.tokenizer,
         ends=ends,
-        bytes_per_token=bytes_per_token(checkpoint),
+        bytes_per_token=runner.open(1).bytes,
         capabilities=Capabilities(
             contrastive_search=not options.adapters,
             json_schema=True,

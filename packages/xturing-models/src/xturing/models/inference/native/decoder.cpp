@@ -35,6 +35,10 @@ using Integers = __m256i;
 inline Vector zero() { return _mm256_setzero_ps(); }
 inline Vector fill(float x) { return _mm256_set1_ps(x); }
 inline Vector load(const float* p) { return _mm256_loadu_ps(p); }
+inline Vector load(const int16_t* p) {
+  return _mm256_cvtepi32_ps(
+      _mm256_cvtepi16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))));
+}
 inline void store(float* p, Vector x) { _mm256_storeu_ps(p, x); }
 inline Vector times(Vector a, Vector b) { return _mm256_mul_ps(a, b); }
 inline Vector fused(Vector a, Vector b, Vector c) { return _mm256_fmadd_ps(a, b, c); }
@@ -70,9 +74,10 @@ inline Vector fill(float x) {
   return v;
 }
 inline Vector zero() { return fill(0.0f); }
-inline Vector load(const float* p) {
+template <typename Number>
+inline Vector load(const Number* p) {
   Vector v;
-  std::memcpy(v.lane, p, sizeof v.lane);
+  for (int i = 0; i < LANES; i++) v.lane[i] = static_cast<float>(p[i]);
   return v;
 }
 inline void store(float* p, Vector x) { std::memcpy(p, x.lane, sizeof x.lane); }
@@ -128,7 +133,8 @@ inline void totals(const Vector (&x)[4], float* four) {
 #endif
 }
 
-inline float dot(const float* a, const float* b, int count) {
+template <typename Number>
+inline float dot(const float* a, const Number* b, int count) {
   Vector sum = zero();
   int i = 0;
   for (; i + LANES <= count; i += LANES) sum = fused(load(a + i), load(b + i), sum);
@@ -138,11 +144,12 @@ inline float dot(const float* a, const float* b, int count) {
 }
 
 // The products of a vector with `terms` others that lie one after the other.
-void dots(float* y, const float* a, const float* others, int terms, int count) {
+template <typename Number>
+void dots(float* y, const float* a, const Number* others, int terms, int count) {
   const int whole = count / LANES * LANES;
   int i = 0;
   for (; i + 4 <= terms; i += 4) {
-    const float* b = others + static_cast<int64_t>(i) * count;
+    const Number* b = others + static_cast<int64_t>(i) * count;
     Vector sums[4] = {zero(), zero(), zero(), zero()};
     for (int c = 0; c < whole; c += LANES)
       for (int j = 0; j < 4; j++)
@@ -154,8 +161,8 @@ void dots(float* y, const float* a, const float* others, int terms, int count) {
   for (; i < terms; i++) y[i] = dot(a, others + static_cast<int64_t>(i) * count, count);
 }
 
-template <int VECTORS>
-inline void weighted_part(float* y, const float* factors, int terms, const float* x,
+template <int VECTORS, typename Number>
+inline void weighted_part(float* y, const float* factors, int terms, const Number* x,
                           int stride) {
   Vector sums[VECTORS];
   for (Vector& sum : sums) sum = zero();
@@ -168,7 +175,8 @@ inline void weighted_part(float* y, const float* factors, int terms, const float
 }
 
 // y = sum of factors[i] * x[i], vectors that lie one after the other.
-void weighted(float* y, const float* factors, int terms, const float* x, int count) {
+template <typename Number>
+void weighted(float* y, const float* factors, int terms, const Number* x, int count) {
   int c = 0;
   for (; c + 8 * LANES <= count; c += 8 * LANES)
     weighted_part<8>(y + c, factors, terms, x + c, count);
@@ -197,6 +205,36 @@ inline float exponential(float x) {
   float power;
   std::memcpy(&power, &bits, sizeof power);
   return p * power;
+}
+
+// ---------------------------------------------------------------- rounding
+
+// The largest absolute value; what is no number is larger than all.
+float largest_of(const float* x, int count) {
+  int32_t largest = 0;
+  for (int i = 0; i < count; i++) {
+    int32_t bits;
+    std::memcpy(&bits, x + i, sizeof bits);
+    largest = std::max(largest, bits & 0x7fffffff);
+  }
+  float value;
+  std::memcpy(&value, &largest, sizeof value);
+  return value;
+}
+
+// Rounds to codes of 16 bits; returns the scale: x = scale * code.
+float rounded(const float* x, int count, int16_t* codes) {
+  constexpr float STEPS = 32767.0f, LEAST = 1e-30f, MOST = 3.4e38f;
+  const float largest = largest_of(x, count);
+  if (largest >= LEAST && largest <= MOST) {
+    const float steps = STEPS / largest;
+    for (int i = 0; i < count; i++)
+      codes[i] = static_cast<int16_t>(std::nearbyint(x[i] * steps));
+    return largest / STEPS;
+  }
+  // Nothing, or no number, which is to be seen in all that is made of it.
+  std::fill_n(codes, count, static_cast<int16_t>(0));
+  return largest <= MOST ? 0.0f : NAN;
 }
 
 // ---------------------------------------------------------------- threads
@@ -344,9 +382,10 @@ struct Model {
   int32_t layer_count, width, heads, kept_heads, head_size, inner, adapter_count;
 };
 
-// One token of a step.
+// One token of a step. Its cache holds floats, or codes of 16 bits with scales.
 struct Token {
-  float* cache;  // layers x (keys, values) x kept_heads x capacity x head_size
+  void* cache;    // layers x (keys, values) x kept_heads x capacity x head_size
+  float* scales;  // layers x (keys, values) x kept_heads x capacity, or null
   int32_t capacity, id, position, adapter;  // adapter -1: none
 };
 }
@@ -359,7 +398,8 @@ namespace {
 // floats, one column), then the next two. They are read from the first to the last, as
 // memory likes it best, and a register holds the sums of eight rows.
 constexpr int ROWS = 16;
-constexpr int TILE = 6;        // tokens whose sums the registers have room for
+constexpr int TILE = 6;        // tokens whose sums the registers have room for,
+constexpr int MOST = 8;        // and with how many more it is still faster than two tiles
 constexpr int AHEAD = 8192;    // bytes of weights that are asked for before they are needed
 constexpr int NEAR = 1 << 17;  // bytes of inputs that stay in the near caches
 
@@ -372,19 +412,6 @@ inline int64_t place_of(int64_t row, int column, const Matrix& matrix) {
 inline int64_t place_of_scale(int64_t row, int column, const Matrix& matrix) {
   const int64_t groups = matrix.stride / matrix.group;
   return (row / ROWS * groups + column / matrix.group) * ROWS + row % ROWS;
-}
-
-// The largest absolute value; what is no number is larger than all.
-float largest_of(const float* x, int count) {
-  int32_t largest = 0;
-  for (int i = 0; i < count; i++) {
-    int32_t bits;
-    std::memcpy(&bits, x + i, sizeof bits);
-    largest = std::max(largest, bits & 0x7fffffff);
-  }
-  float value;
-  std::memcpy(&value, &largest, sizeof value);
-  return value;
 }
 
 // Vectors that matrices are multiplied by, one for each token, filled up to the
@@ -402,30 +429,15 @@ struct Inputs {
   float* at(int token) { return &floats[static_cast<size_t>(token) * stride]; }
 
   void round(int token, int begin, int end) {
-    for (int start = begin; start < end; start += group) {
-      const float* x = at(token) + start;
-      int16_t* code = &codes[static_cast<size_t>(token) * stride + start];
-      float& scale = scales[static_cast<size_t>(token) * groups() + start / group];
-      const float largest = largest_of(x, group);
-      if (largest >= 1e-30f && largest <= MOST) {
-        const float steps = STEPS / largest;
-        for (int i = 0; i < group; i++)
-          code[i] = static_cast<int16_t>(std::nearbyint(x[i] * steps));
-        scale = largest / STEPS;
-      } else {
-        // Nothing, or no number, which is to be seen in all that is made of it.
-        std::fill_n(code, group, static_cast<int16_t>(0));
-        scale = largest <= MOST ? 0.0f : NAN;
-      }
-    }
+    for (int start = begin; start < end; start += group)
+      scales[static_cast<size_t>(token) * groups() + start / group] =
+          rounded(at(token) + start, group,
+                  &codes[static_cast<size_t>(token) * stride + start]);
   }
 
   const int stride, group;
   std::vector<float> floats, scales;
   std::vector<int16_t> codes;
-
- private:
-  static constexpr float STEPS = 32767.0f, MOST = 3.4e38f;
 };
 
 // What becomes of a sum: it is written, or added to what is there.
@@ -511,12 +523,12 @@ void tile(const Matrix& matrix, int row, const Inputs& inputs, int token, const 
 }
 
 // A tile of as many tokens as are told when it runs.
-template <int MOST>
+template <int SOME>
 void tile_of(int tokens, const Matrix& matrix, int row, const Inputs& inputs, int token,
              const Target& to) {
-  if constexpr (MOST > 1)
-    if (tokens < MOST) return tile_of<MOST - 1>(tokens, matrix, row, inputs, token, to);
-  tile<MOST>(matrix, row, inputs, token, to);
+  if constexpr (SOME > 1)
+    if (tokens < SOME) return tile_of<SOME - 1>(tokens, matrix, row, inputs, token, to);
+  tile<SOME>(matrix, row, inputs, token, to);
 }
 
 // y = x matrix^T + bias, together with the other threads.
@@ -530,10 +542,11 @@ void product(const Matrix& matrix, const Inputs& inputs, int tokens, const Targe
       const int end = std::min(first + chunk, tokens);
       for (int block = mine.begin; block < mine.end; block++)
         for (int token = first; token < end;) {
-          // Tiles of like sizes: 7 tokens are 4 and 3.
-          const int left = end - token, tiles = (left + TILE - 1) / TILE;
+          // Tiles of like sizes: 9 tokens are 5 and 4.
+          const int left = end - token;
+          const int tiles = left <= MOST ? 1 : (left + TILE - 1) / TILE;
           const int some = (left + tiles - 1) / tiles;
-          tile_of<TILE>(some, matrix, block * ROWS, inputs, token, to);
+          tile_of<MOST>(some, matrix, block * ROWS, inputs, token, to);
           token += some;
         }
     }
@@ -687,10 +700,19 @@ class Decoder {
     return adapters_[place].rank ? &adapters_[place] : nullptr;
   }
 
-  // Where the keys (or values) of a kept head begin in a token's cache.
-  float* kept(const Token& token, int number, bool is_value, int head) const {
-    const int64_t plane = static_cast<int64_t>(token.capacity) * model_.head_size;
-    return token.cache + ((number * 2 + is_value) * model_.kept_heads + head) * plane;
+  // Which of a cache's planes has the keys (or values) of a kept head from a token on.
+  int64_t plane(const Token& token, int number, bool is_value, int head, int from) const {
+    const int64_t before = (number * 2 + is_value) * model_.kept_heads + head;
+    return before * token.capacity + from;
+  }
+
+  void keep(const Token& token, int64_t place, const float* head) const {
+    const int size = model_.head_size;
+    if (token.scales)
+      token.scales[place] =
+          rounded(head, size, static_cast<int16_t*>(token.cache) + place * size);
+    else
+      std::copy_n(head, size, static_cast<float*>(token.cache) + place * size);
   }
 
   void place(const Layer& layer, int number, const Token* tokens, int count, int rank) {
@@ -707,10 +729,10 @@ class Decoder {
                &sines_[static_cast<size_t>(t) * half_], half_);
       if (h < heads) continue;
       const int k = h - heads;
-      const int64_t place = static_cast<int64_t>(tokens[t].position) * size;
-      std::copy_n(head, size, kept(tokens[t], number, false, k) + place);
-      std::copy_n(joint + (heads + kept_heads + k) * size, size,
-                  kept(tokens[t], number, true, k) + place);
+      const int position = tokens[t].position;
+      keep(tokens[t], plane(tokens[t], number, false, k, position), head);
+      keep(tokens[t], plane(tokens[t], number, true, k, position),
+           joint + (heads + kept_heads + k) * size);
     }
     team_.wait();
   }
@@ -720,7 +742,10 @@ class Decoder {
     // From the last, as the later tokens of a prompt have more to look at.
     for (Range mine = team_.take(tasks); mine.begin < mine.end; mine = team_.take(tasks))
       for (int task = tasks - 1 - mine.begin; task > tasks - 1 - mine.end; task--)
-        look(layer, number, tokens[task / heads], task / heads, task % heads, rank);
+        if (tokens[task / heads].scales)
+          look<int16_t>(layer, number, tokens[task / heads], task / heads, task % heads, rank);
+        else
+          look<float>(layer, number, tokens[task / heads], task / heads, task % heads, rank);
     team_.wait();
     if (!model_.head.codes) return;
     const Range mine = share(count, rank, team_.size());
@@ -729,16 +754,20 @@ class Decoder {
   }
 
   // What a head of a token gets of the values before it.
+  template <typename Number>
   void look(const Layer& layer, int number, const Token& token, int t, int h, int rank) {
     const int size = model_.head_size, k = h / (model_.heads / model_.kept_heads);
     const int first = layer.window ? std::max(0, token.position + 1 - layer.window) : 0;
     const int seen = token.position + 1 - first;
-    const int64_t start = static_cast<int64_t>(first) * size;
-    const float* keys = kept(token, number, false, k) + start;
-    const float* query = &joint_[static_cast<size_t>(t) * joint_width_ + h * size];
+    const int64_t keys = plane(token, number, false, k, first);
+    const int64_t values = plane(token, number, true, k, first);
+    const Number* cache = static_cast<const Number*>(token.cache);
     std::vector<float>& scores = scores_[rank];
     scores.resize(seen);
-    dots(scores.data(), query, keys, seen, size);
+    dots(scores.data(), &joint_[static_cast<size_t>(t) * joint_width_ + h * size],
+         cache + keys * size, seen, size);
+    if (token.scales)
+      for (int i = 0; i < seen; i++) scores[i] *= token.scales[keys + i];
     float highest = -INFINITY, sum = 0.0f;
     for (int i = 0; i < seen; i++) {
       scores[i] *= model_.score_scale;
@@ -747,8 +776,9 @@ class Decoder {
     for (int i = 0; i < seen; i++) scores[i] = exponential(scores[i] - highest);
     for (int i = 0; i < seen; i++) sum += scores[i];
     for (int i = 0; i < seen; i++) scores[i] /= sum;
-    weighted(attended_.at(t) + h * size, scores.data(), seen,
-             kept(token, number, true, k) + start, size);
+    if (token.scales)
+      for (int i = 0; i < seen; i++) scores[i] *= token.scales[values + i];
+    weighted(attended_.at(t) + h * size, scores.data(), seen, cache + values * size, size);
   }
 
   void activate(int count, int rank) {

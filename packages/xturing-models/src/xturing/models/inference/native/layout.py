@@ -72,6 +72,7 @@ class Token(ctypes.Structure):
 
     _fields_ = (
         ("cache", ctypes.c_void_p),
+        ("scales", ctypes.c_void_p),
         *((n, ctypes.c_int32) for n in ("capacity", "id", "position", "adapter")),
     )
 

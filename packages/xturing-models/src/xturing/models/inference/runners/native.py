@@ -20,15 +20,22 @@ from xturing.models.inference.runner import Cache, Work
 
 @dataclass
 class NativeCache:
-    """Keys and values of a sequence.
+    """Keys and values of a sequence, as floats or as codes of 16 bits with scales.
 
-    `numbers` has the shape (layers, 2, kept heads, capacity, head size).
+    `numbers` has the shape (layers, 2, kept heads, capacity, head size), and `scales`
+    the same without the last.
     """
 
     numbers: np.ndarray
+    scales: np.ndarray | None
     capacity: int
     adapter: str | None
     length: int = 0
+
+    @property
+    def bytes(self) -> int:
+        """Return what it takes of memory."""
+        return self.numbers.nbytes + (0 if self.scales is None else self.scales.nbytes)
 
 
 class NativeRunner:
@@ -43,6 +50,7 @@ class NativeRunner:
         adapters: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> None:
         self._loaded: Loaded = load(model, scheme)
+        self._is_rounded = scheme == "int8"
         self.adapters: Sequence[str] = tuple(adapters or ())
         if adapters:
             add_adapters(self._loaded, adapters)
@@ -59,8 +67,11 @@ class NativeRunner:
     def open(self, capacity: int, adapter: str | None = None) -> NativeCache:
         """Return an empty cache."""
         loaded = self._loaded
-        shape = (loaded.layers, 2, loaded.kept_heads, capacity, loaded.head_size)
-        return NativeCache(np.empty(shape, np.float32), capacity, adapter)
+        shape = (loaded.layers, 2, loaded.kept_heads, capacity)
+        scales = np.empty(shape, np.float32) if self._is_rounded else None
+        kind = np.int16 if self._is_rounded else np.float32
+        numbers = np.empty((*shape, loaded.head_size), kind)
+        return NativeCache(numbers, scales, capacity, adapter)
 
     def step(self, work: Sequence[Work]) -> np.ndarray:
         """Read new tokens, and return the wanted logits."""
@@ -94,11 +105,12 @@ class NativeRunner:
                 f"more than its {cache.length}."
             )
         address = cache.numbers.ctypes.data
+        scales = None if cache.scales is None else cache.scales.ctypes.data
         adapter = -1 if cache.adapter is None else self.adapters.index(cache.adapter)
         for position, token in enumerate(work.ids, cache.length):
             if not 0 <= token < self.vocabulary:
                 raise EngineError(f"There is no token {token}.")
-            tokens[place] = (address, cache.capacity, token, position, adapter)
+            tokens[place] = address, scales, cache.capacity, token, position, adapter
             place += 1
         return place
 
@@ -107,6 +119,8 @@ class NativeRunner:
         source = _own(cache)
         made = self.open(capacity, source.adapter)
         made.numbers[:, :, :, :length] = source.numbers[:, :, :, :length]
+        if made.scales is not None and source.scales is not None:
+            made.scales[..., :length] = source.scales[..., :length]
         made.length = length
         return made
 
@@ -116,7 +130,8 @@ class NativeRunner:
 
     def release(self, cache: Cache) -> None:
         """Give a cache's memory back."""
-        _own(cache).numbers = np.empty(0, np.float32)
+        own = _own(cache)
+        own.numbers, own.scales = np.empty(0), None
 
     def close(self) -> None:
         """Give everything back."""
