@@ -8,22 +8,22 @@ CTranslate2 int8, OpenVINO GenAI int8, and our engines; several rounds in turn, 
 the best counts for each. The time of the prompt is not counted for any.
 
 Serving: `xturing api` in a process of its own, asked by OpenAI's client protocol over
-loopback: tokens a second of one stream and of 16 at once, seconds to the first token of
-one alone and of the 16, and what each of them got.
+loopback from another: tokens a second of one stream and of 16 clients, who come one
+after the other and ask again as soon as they have an answer; seconds to the first token
+of one alone and of all requests of the 16; and what each of them got while all were at
+work. Told as well, but held to nothing: the first tokens of 16 who come at once.
 
 Ends with code 1 if a bound is missed.
 """
 
 import argparse
 import json
+import math
 import os
 import statistics
 import subprocess
 import sys
 import tempfile
-import threading
-import time
-import urllib.request
 from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -37,12 +37,15 @@ TOPICS = (
     *("clocks", "maps", "wool", "steam", "honey", "chalk", "ferries", "kites"),
 )
 OWN = [sys.executable]
+RAMP = 0.25
+"""Seconds between the first requests of two clients."""
 
 
 def apart(*packages: str, python: str = "3.11") -> list[str]:
     """Return what runs a script in an environment with these packages alone."""
     wanted = [part for package in packages for part in ("--with", package)]
-    return ["uv", "run", "--no-project", "--python", python, *wanted, "python"]
+    alone = ["--isolated", "--no-project", "--python", python]
+    return ["uv", "run", *alone, *wanted, "python"]
 
 
 @dataclass(frozen=True)
@@ -132,43 +135,38 @@ def _run(contender: Contender, job: dict[str, Any], work: Path) -> float:
     return json.loads(done.stdout.strip().splitlines()[-1])["tokens_per_second"]
 
 
-@dataclass
+@dataclass(frozen=True)
 class Stream:
-    """What one streamed answer took."""
+    """A streamed answer; times are by the monotonic clock, in seconds."""
 
-    first: float
-    """Seconds to the first token."""
-    seconds: float
+    client: int
+    asked: float
+    arrivals: list[tuple[float, int]]
+    """When events with text came, and how many at once."""
     tokens: int
 
+    @property
+    def first(self) -> float:
+        """Seconds to the first token."""
+        return self.arrivals[0][0] - self.asked
 
-def ask(address: str, question: str, tokens: int) -> Stream:
-    """Have an answer streamed, as OpenAI's clients do."""
-    body = {
-        "model": "smollm2",
-        "messages": [{"role": "user", "content": question}],
-        "max_tokens": tokens,
-        "stream": True,
-        "stream_options": {"include_usage": True},
-        "temperature": 0,
-    }
-    request = urllib.request.Request(
-        f"{address}/v1/chat/completions",
-        data=json.dumps(body).encode(),
-        headers={"Content-Type": "application/json"},
-    )
-    started, first, written = time.perf_counter(), 0.0, 0
-    with urllib.request.urlopen(request) as reply:
-        for line in reply:
-            if not line.startswith(b"data: {"):
-                continue
-            chunk = json.loads(line[6:])
-            if chunk.get("usage"):
-                written = chunk["usage"]["completion_tokens"]
-            choices = chunk.get("choices") or []
-            if not first and choices and choices[0]["delta"].get("content"):
-                first = time.perf_counter() - started
-    return Stream(first, time.perf_counter() - started, written)
+    @property
+    def ended(self) -> float:
+        """When the last token came."""
+        return self.arrivals[-1][0]
+
+    @property
+    def rate(self) -> float:
+        """Tokens a second from the first one on."""
+        return self.between(self.arrivals[0][0], self.ended) / (
+            self.ended - self.arrivals[0][0]
+        )
+
+    def between(self, start: float, end: float) -> float:
+        """Return the tokens that came after one moment, up to another."""
+        came = sum(count for when, count in self.arrivals if start < when <= end)
+        # Now and then a token shows with the next one, or, as the last, not at all.
+        return came * self.tokens / sum(count for _, count in self.arrivals)
 
 
 @contextmanager
@@ -187,63 +185,67 @@ def serving(engine: str, clients: int) -> Any:
         process.wait(60)
 
 
+def ask(address: str, arguments: argparse.Namespace, **load: float) -> list[Stream]:
+    """Have clients in a process of their own ask; return what they got.
+
+    `load` has the clients, the seconds between the first requests of two of them, the
+    seconds after which none asks again, and the most requests of each.
+    """
+    job = {
+        "address": address,
+        "model": "smollm2",
+        "topics": TOPICS,
+        "tokens": arguments.tokens,
+        **load,
+    }
+    with tempfile.TemporaryDirectory() as work:
+        file = Path(work) / "job.json"
+        file.write_text(json.dumps(job), encoding="utf-8")
+        command = [*OWN, str(SCRIPTS / "streaming_clients.py"), str(file)]
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    return [Stream(**each) for each in json.loads(done.stdout)]
+
+
 def serve(arguments: argparse.Namespace) -> dict[str, float]:
-    """Return the figures of one client and of many."""
-    with serving(arguments.engine, arguments.clients) as address:
-        for topic in TOPICS[:2]:
-            ask(address, f"Tell me about {topic}.", 4)
-        alone = [
-            ask(address, f"Write about the history of {topic}.", arguments.tokens)
-            for topic in TOPICS[:5]
-        ]
-        many = _together(address, arguments)
-    firsts = sorted(each.first for client in many.clients for each in client)
-    got = [sum(each.tokens for each in client) for client in many.clients]
+    """Return the figures of one client, of many that come and stay, and of a burst."""
+    many, seconds = arguments.clients, arguments.seconds
+    with serving(arguments.engine, many) as address:
+        ask(address, arguments, clients=1, ramp=0, seconds=seconds, requests=2)
+        alone = ask(address, arguments, clients=1, ramp=0, seconds=seconds, requests=6)
+        stay = {"ramp": RAMP, "seconds": RAMP * many + seconds, "requests": 1_000_000}
+        together = ask(address, arguments, clients=many, **stay)
+        burst = ask(address, arguments, clients=many, ramp=0, seconds=1, requests=1)
     idle = statistics.median(each.first for each in alone)
     return {
-        "alone_tokens_per_second": max(
-            (each.tokens - 1) / (each.seconds - each.first) for each in alone
-        ),
-        "together_tokens_per_second": sum(got) / many.seconds,
+        "alone_tokens_per_second": max(each.rate for each in alone),
+        **_at_work(together),
         "first_token_idle": idle,
-        "first_token_p95": firsts[int(0.95 * (len(firsts) - 1))],
-        "first_token_p95_over_idle": firsts[int(0.95 * (len(firsts) - 1))] / idle,
-        "least_of_a_client": float(min(got)),
-        "most_of_a_client": float(max(got)),
+        "first_token_median": _quantile(together, 0.5),
+        "first_token_p95": _quantile(together, 0.95),
+        "first_token_p95_over_idle": _quantile(together, 0.95) / idle,
+        "burst_first_token_median": _quantile(burst, 0.5),
+        "burst_first_token_p95": _quantile(burst, 0.95),
     }
 
 
-@dataclass
-class Many:
-    """What all clients got, and in what time."""
+def _at_work(streams: list[Stream]) -> dict[str, float]:
+    """Return what clients got while all of them were at work."""
+    clients = {each.client for each in streams}
+    own = [[each for each in streams if each.client == client] for client in clients]
+    start = max(min(each.asked for each in mine) for mine in own)
+    end = min(max(each.ended for each in mine) for mine in own)
+    got = [sum(each.between(start, end) for each in mine) for mine in own]
+    return {
+        "together_tokens_per_second": sum(got) / (end - start),
+        "least_of_a_client": min(got),
+        "most_of_a_client": max(got),
+    }
 
-    clients: list[list[Stream]]
-    seconds: float
 
-
-def _together(address: str, arguments: argparse.Namespace) -> Many:
-    """Have clients ask again and again until the time is over, each on its topics."""
-    until = time.perf_counter() + arguments.seconds
-    clients: list[list[Stream]] = [[] for _ in range(arguments.clients)]
-
-    def follow(number: int) -> None:
-        turn = 0
-        while time.perf_counter() < until:
-            topic = TOPICS[(number + turn) % len(TOPICS)]
-            question = f"Write about the uses of {topic}, part {turn} of {number}."
-            clients[number].append(ask(address, question, arguments.tokens))
-            turn += 1
-
-    threads = [
-        threading.Thread(target=follow, args=(number,))
-        for number in range(arguments.clients)
-    ]
-    started = time.perf_counter()
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return Many(clients, time.perf_counter() - started)
+def _quantile(streams: list[Stream], share: float) -> float:
+    """Return the seconds within which so many of the first tokens came."""
+    firsts = sorted(each.first for each in streams)
+    return firsts[math.ceil(share * len(firsts)) - 1]
 
 
 def bounds(

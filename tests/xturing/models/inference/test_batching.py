@@ -132,7 +132,7 @@ def test_a_request_joins_those_that_are_answered(runner, engine):
     runner.gate.set()
     assert second.ids == counted([5], 8)
     assert first.ids == counted([1], 8)
-    assert [[2], [5]] in runner.steps
+    assert [[3], [6]] in runner.steps
 
 
 def test_a_request_leaves_and_the_others_go_on(runner, engine):
@@ -177,6 +177,24 @@ def test_nobody_is_overtaken_even_by_who_would_fit(runner):
     engine.close()
 
 
+def test_a_first_token_is_told_before_others_are_computed_with(runner):
+    engine = counting_engine(runner)
+    (first,) = held(runner, engine, [1])
+    second = listen(engine, [5])
+    seen = []
+
+    def note(work, logits):
+        if len(work) == 2:
+            seen.append(second.has_begun.is_set())
+
+    runner.stumble = note
+    runner.gate.set()
+    assert (first.ids, second.ids) == (counted([1], 8), counted([5], 8))
+    assert all(seen)
+    assert seen
+    engine.close()
+
+
 def test_a_long_prompt_is_read_in_portions_beside_an_answer(runner):
     engine = counting_engine(runner, prefill_tokens=4)
     (first,) = held(runner, engine, [1])
@@ -185,7 +203,7 @@ def test_a_long_prompt_is_read_in_portions_beside_an_answer(runner):
     assert second.ids == counted([2], 8)
     assert first.ids == counted([1], 8)
     sizes = [[len(ids) for ids in step] for step in runner.steps]
-    assert sizes[1:4] == [[1, 4], [1, 4], [1, 2]]
+    assert sizes[2:8] == [[4], [1], [4], [1], [2], [1, 1]]
     engine.close()
 
 

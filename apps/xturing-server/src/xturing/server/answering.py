@@ -1,13 +1,14 @@
 """Requests on their way through an engine, awaited.
 
-The engine tells of answers from its own thread; here they come to the event loop.
+The engine tells of answers from its own thread; here they come to the event loop, which
+wakes up once for all that is told in one go.
 """
 
 import asyncio
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import suppress
+from weakref import WeakKeyDictionary
 
 from fastapi import Request as HttpRequest
 
@@ -20,6 +21,44 @@ AT_ONCE = 8
 """Most answers to one HTTP request that are written at once, so that others get their
 turn."""
 Indexed = tuple[int, Piece]
+Told = tuple[int, Event]
+
+
+class Mailbox:
+    """What is told to those who wait in one event loop; one wake-up brings it all."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._events: deque[tuple[asyncio.Queue[Told], Told]] = deque()
+        self._is_called = False
+
+    def put(self, queue: "asyncio.Queue[Told]", told: Told) -> None:
+        """Have an event put into a queue, from any thread."""
+        self._events.append((queue, told))
+        if self._is_called:
+            return
+        self._is_called = True
+        try:
+            self._loop.call_soon_threadsafe(self._deliver)
+        except RuntimeError:
+            # Nobody listens any more once the loop is closed.
+            self._events.clear()
+
+    def _deliver(self) -> None:
+        # First of all: what is told from here on may come too late for this time.
+        self._is_called = False
+        while self._events:
+            queue, told = self._events.popleft()
+            queue.put_nowait(told)
+
+
+_mailboxes: WeakKeyDictionary[asyncio.AbstractEventLoop, Mailbox] = WeakKeyDictionary()
+
+
+def _mailbox() -> Mailbox:
+    """Return the mailbox of the loop that runs."""
+    loop = asyncio.get_running_loop()
+    return _mailboxes.setdefault(loop, Mailbox(loop))
 
 
 class Asking:
@@ -40,7 +79,8 @@ class Asking:
         self._began = time.monotonic()
         self._unasked = deque(enumerate(requests))
         self._handles: dict[int, Handle] = {}
-        self._told: asyncio.Queue[tuple[int, Event]] = asyncio.Queue()
+        self._told: asyncio.Queue[Told] = asyncio.Queue()
+        self._mailbox = _mailbox()
         self._is_over = False
 
     async def start(self) -> None:
@@ -140,14 +180,8 @@ class Asking:
             submitting.result().cancel()
 
     def _teller(self, index: int) -> Tell:
-        loop = asyncio.get_running_loop()
-
-        def tell(event: Event) -> None:
-            # Nobody listens any more once the loop is closed.
-            with suppress(RuntimeError):
-                loop.call_soon_threadsafe(self._told.put_nowait, (index, event))
-
-        return tell
+        put, queue = self._mailbox.put, self._told
+        return lambda event: put(queue, (index, event))
 
     def _check_end(self, piece: Piece, *, has_text: bool) -> None:
         """Raise `RefusedError` if an answer has ended before it has begun."""

@@ -1,4 +1,8 @@
-"""Answers as server-sent events, in OpenAI's way: chunks of JSON, then [DONE]."""
+"""Answers as server-sent events, in OpenAI's way: chunks of JSON, then [DONE].
+
+A chunk is written for every token, and most differ in a text alone; the rest of those
+is written once for an answer.
+"""
 
 import json
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -13,21 +17,41 @@ from xturing.server.refusals import refusal_of
 
 Chunk = Mapping[str, Any]
 
+GAP = "\0"
+"""Stands for the text that is still to come in a chunk."""
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+
+def event(chunk: Chunk) -> bytes:
+    """Return a chunk as an event."""
+    return f"data: {_encode(chunk)}\n\n".encode()
+
+
+class TextEvent:
+    """A chunk as an event, all but the text that is `GAP` in it."""
+
+    def __init__(self, chunk: Chunk) -> None:
+        self._before, _, self._after = event(chunk).partition(_encode(GAP).encode())
+
+    def of(self, text: str) -> bytes:
+        """Return the event with a text."""
+        return b"%b%b%b" % (self._before, _encode(text).encode(), self._after)
+
 
 class EventStream(StreamingResponse):
-    """A reply that sends chunks as they come, and stops their source when it ends.
+    """A reply that sends events as they come, and stops their source when it ends.
 
-    The status is sent by then; so an error later on is a chunk, too.
+    The status is sent by then; so an error later on is an event, too.
     """
 
     def __init__(
         self,
-        chunks: AsyncIterator[Chunk],
+        events: AsyncIterator[bytes],
         stop: Callable[[], None],
         retry_after_seconds: int,
     ) -> None:
         super().__init__(
-            _events(chunks, retry_after_seconds),
+            _to_the_end(events, retry_after_seconds),
             media_type="text/event-stream",
             headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"},
         )
@@ -41,20 +65,15 @@ class EventStream(StreamingResponse):
             self._stop()
 
 
-async def _events(
-    chunks: AsyncIterator[Chunk], retry_after_seconds: int
+async def _to_the_end(
+    events: AsyncIterator[bytes], retry_after_seconds: int
 ) -> AsyncIterator[bytes]:
     try:
-        async for chunk in chunks:
-            yield _event(chunk)
+        async for each in events:
+            yield each
     except XTuringError as error:
         refusal = refusal_of(error, retry_after_seconds)
         if refusal.status == 500:
             log_failure(error)
-        yield _event({"error": refusal.error})
+        yield event({"error": refusal.error})
     yield b"data: [DONE]\n\n"
-
-
-def _event(chunk: Chunk) -> bytes:
-    text = json.dumps(chunk, ensure_ascii=False, separators=(",", ":"))
-    return f"data: {text}\n\n".encode()

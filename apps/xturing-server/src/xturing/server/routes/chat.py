@@ -1,7 +1,7 @@
 """POST /v1/chat/completions."""
 
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from uuid import uuid4
 
@@ -11,7 +11,7 @@ from fastapi.responses import Response
 from xturing.models.inference.requests import Completion, Decoding, Finish, Token
 from xturing.server.answering import Asking
 from xturing.server.decoding import check_length, requested
-from xturing.server.events import Chunk, EventStream
+from xturing.server.events import GAP, Chunk, EventStream, TextEvent, event
 from xturing.server.prompts import Ids
 from xturing.server.refusals import RefusedError
 from xturing.server.schemas.chat import ChatRequest
@@ -60,9 +60,9 @@ def router(service: Service) -> APIRouter:
             [prompt], decoding, choices=asked.choices, adapter=adapter
         )
         if asked.stream:
-            chunks = _chunks(service, asked, asking)
+            events = _events(service, asked, asking)
             seconds = service.settings.retry_after_seconds
-            return EventStream(chunks, asking.cancel, seconds)
+            return EventStream(events, asking.cancel, seconds)
         completions = await asking.completions(http)
         reply = _reply(service, asked, completions)
         return Response(
@@ -170,10 +170,41 @@ def _logprobs(
     return chat_logprobs(service.engine.tokenizer, completion.tokens)
 
 
-async def _chunks(
+async def _events(
     service: Service, asked: ChatRequest, asking: Asking
-) -> AsyncIterator[Chunk]:
+) -> AsyncIterator[bytes]:
     """Yield the chunks of all answers: roles, then texts as they come, then usage."""
+    chunk = _chunks(service, asked)
+    texts: list[TextEvent] = []
+    for index in range(asked.choices):
+        opening = _delta(index, {"role": "assistant", "content": "", "refusal": None})
+        yield event(chunk(opening))
+        texts.append(TextEvent(chunk(_delta(index, {"content": GAP}))))
+    written = [""] * asked.choices
+    answer_tokens, cached = 0, 0
+    async for index, piece in asking.pieces():
+        answer_tokens += len(piece.tokens)
+        cached = max(cached, piece.cached_tokens)
+        written[index] += piece.text
+        told = _told(service, asked, piece.tokens)
+        # What may yet turn out to be a call of a tool is kept back.
+        if told is not None and not asked.offered:
+            yield event(chunk(_delta(index, {"content": piece.text}, told)))
+        elif piece.text and not asked.offered:
+            yield texts[index].of(piece.text)
+        if piece.finish is not None:
+            answer = _answer(asked, written[index], piece.finish)
+            for delta in _last(index, asked, answer):
+                yield event(chunk(delta))
+    prompt_tokens = len(asking.requests[0].prompt)
+    service.metrics.count_tokens(prompt_tokens, answer_tokens)
+    if asked.tells_usage:
+        used = usage(prompt_tokens, answer_tokens, cached)
+        yield event({**chunk(), "usage": used.model_dump()})
+
+
+def _chunks(service: Service, asked: ChatRequest) -> Callable[..., Chunk]:
+    """Return what makes chunks of one reply, from their choices."""
     head = {
         "id": _id(),
         "object": "chat.completion.chunk",
@@ -183,29 +214,7 @@ async def _chunks(
     }
     # A null where there is no usage yet is what OpenAI sends to those who ask for it.
     none_yet = {"usage": None} if asked.tells_usage else {}
-    for index in range(asked.choices):
-        opening = _delta(index, {"role": "assistant", "content": "", "refusal": None})
-        yield {**head, "choices": [opening], **none_yet}
-    written = [""] * asked.choices
-    answer_tokens, cached = 0, 0
-    async for index, piece in asking.pieces():
-        answer_tokens += len(piece.tokens)
-        cached = max(cached, piece.cached_tokens)
-        written[index] += piece.text
-        told = _told(service, asked, piece.tokens)
-        # What may yet turn out to be a call of a tool is kept back.
-        if (piece.text or told) and not asked.offered:
-            delta = _delta(index, {"content": piece.text}, told)
-            yield {**head, "choices": [delta], **none_yet}
-        if piece.finish is not None:
-            answer = _answer(asked, written[index], piece.finish)
-            for delta in _last(index, asked, answer):
-                yield {**head, "choices": [delta], **none_yet}
-    prompt_tokens = len(asking.requests[0].prompt)
-    service.metrics.count_tokens(prompt_tokens, answer_tokens)
-    if asked.tells_usage:
-        used = usage(prompt_tokens, answer_tokens, cached)
-        yield {**head, "choices": [], "usage": used.model_dump()}
+    return lambda *choices: {**head, "choices": choices, **none_yet}
 
 
 def _last(index: int, asked: ChatRequest, answer: Answer) -> list[Chunk]:

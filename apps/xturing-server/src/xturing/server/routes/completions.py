@@ -1,7 +1,7 @@
 """POST /v1/completions."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from uuid import uuid4
 
@@ -18,7 +18,7 @@ from xturing.models.inference.requests import (
 )
 from xturing.server.answering import Asking
 from xturing.server.decoding import check_length, requested
-from xturing.server.events import Chunk, EventStream
+from xturing.server.events import GAP, Chunk, EventStream, TextEvent, event
 from xturing.server.prompts import Ids
 from xturing.server.refusals import RefusedError
 from xturing.server.routes.chat import STREAM
@@ -68,9 +68,9 @@ def router(service: Service) -> APIRouter:
             prompts, decoding, choices=asked.choices, adapter=adapter
         )
         if asked.stream:
-            chunks = _chunks(service, asked, asking)
+            events = _events(service, asked, asking)
             seconds = service.settings.retry_after_seconds
-            return EventStream(chunks, asking.cancel, seconds)
+            return EventStream(events, asking.cancel, seconds)
         completions = await asking.completions(http)
         return _json(_reply(service, asked, completions, echoes))
 
@@ -173,9 +173,35 @@ def _logprobs(
     return own if echo.logprobs is None else joined(echo.logprobs, own)
 
 
-async def _chunks(
+async def _events(
     service: Service, asked: CompletionRequest, asking: Asking
-) -> AsyncIterator[Chunk]:
+) -> AsyncIterator[bytes]:
+    """Yield the chunks of all answers: texts as they come, then usage."""
+    chunk = _chunks(service, asked)
+    texts = [
+        TextEvent(chunk(_choice(index, GAP))) for index in range(len(asking.requests))
+    ]
+    offsets = [0] * len(asking.requests)
+    answer_tokens, cached = 0, [0] * len(asking.requests)
+    async for index, piece in asking.pieces():
+        answer_tokens += len(piece.tokens)
+        cached[index] = piece.cached_tokens
+        if piece.finish or asked.logprobs is not None:
+            told = _told(service, asked, piece, offsets[index])
+            yield event(chunk(_choice(index, piece.text, told, piece.finish)))
+        elif piece.text:
+            yield texts[index].of(piece.text)
+        offsets[index] += len(piece.text)
+    prompts = asking.requests[:: asked.choices]
+    prompt_tokens = sum(len(request.prompt) for request in prompts)
+    service.metrics.count_tokens(prompt_tokens, answer_tokens)
+    if asked.tells_usage:
+        used = usage(prompt_tokens, answer_tokens, sum(cached[:: asked.choices]))
+        yield event({**chunk(), "usage": used.model_dump()})
+
+
+def _chunks(service: Service, asked: CompletionRequest) -> Callable[..., Chunk]:
+    """Return what makes chunks of one reply, from their choices."""
     head = {
         "id": _id(),
         "object": "text_completion",
@@ -183,35 +209,28 @@ async def _chunks(
         "model": asked.model,
     }
     none_yet = {"usage": None} if asked.tells_usage else {}
-    offsets = [0] * len(asking.requests)
-    answer_tokens, cached = 0, [0] * len(asking.requests)
-    async for index, piece in asking.pieces():
-        answer_tokens += len(piece.tokens)
-        cached[index] = piece.cached_tokens
-        if piece.text or piece.finish or asked.logprobs is not None:
-            choice = _chunk(service, asked, index, piece, offsets[index])
-            yield {**head, "choices": [choice], **none_yet}
-        offsets[index] += len(piece.text)
-    prompts = asking.requests[:: asked.choices]
-    prompt_tokens = sum(len(request.prompt) for request in prompts)
-    service.metrics.count_tokens(prompt_tokens, answer_tokens)
-    if asked.tells_usage:
-        used = usage(prompt_tokens, answer_tokens, sum(cached[:: asked.choices]))
-        yield {**head, "choices": [], "usage": used.model_dump()}
+    return lambda *choices: {**head, "choices": choices, **none_yet}
 
 
-def _chunk(
-    service: Service, asked: CompletionRequest, index: int, piece: Piece, offset: int
+def _told(
+    service: Service, asked: CompletionRequest, piece: Piece, offset: int
+) -> Chunk | None:
+    if asked.logprobs is None:
+        return None
+    return text_logprobs(service.engine.tokenizer, piece.tokens, offset).model_dump()
+
+
+def _choice(
+    index: int,
+    text: str,
+    logprobs: Chunk | None = None,
+    finish: Finish | None = None,
 ) -> Chunk:
-    told = None
-    if asked.logprobs is not None:
-        tokenizer = service.engine.tokenizer
-        told = text_logprobs(tokenizer, piece.tokens, offset).model_dump()
     return {
         "index": index,
-        "text": piece.text,
-        "logprobs": told,
-        "finish_reason": None if piece.finish is None else _reason(piece.finish),
+        "text": text,
+        "logprobs": logprobs,
+        "finish_reason": None if finish is None else _reason(finish),
     }
 
 

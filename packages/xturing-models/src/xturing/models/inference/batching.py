@@ -1,9 +1,9 @@
 """Continuous batching: requests join and leave a running batch between two tokens.
 
 One thread owns the runner. In each round it admits who waits, in the order they came,
-reads the next token of everyone who writes and a bounded part of the prompts, and tells
-of the tokens that were chosen. Nothing of one request depends on another's, and what
-goes wrong with one is told to that one alone.
+reads a bounded part of the prompts and then the next token of everyone who writes, and
+tells of all tokens that were chosen at once. Nothing of one request depends on
+another's, and what goes wrong with one is told to that one alone.
 """
 
 import logging
@@ -87,6 +87,7 @@ class BatchingEngine:
         self._changed = Condition()
         self._waiting: deque[Answer] = deque()
         self._running: list[Answer] = []
+        self._untold: list[tuple[Answer, Event]] = []
         self._scorings: deque[Scoring] = deque()
         self._is_closing = self._is_over = False
         self._thread = Thread(target=self._serve, name=f"xturing-{self.name}")
@@ -186,6 +187,7 @@ class BatchingEngine:
             logger.exception("the engine %s failed in a step", self.name)
             for answer in list(self._running):
                 self._end(answer, EngineError(FAILED), keep=False)
+        self._tell()
 
     def _sort_out(self) -> None:
         """End what was cancelled or is too late, waiting or running."""
@@ -195,7 +197,7 @@ class BatchingEngine:
             for each in waiting:
                 self._waiting.remove(each)
         for answer in waiting:
-            answer.tell(answer.broken_off(now))
+            self._untold.append((answer, answer.broken_off(now)))
         for answer in [each for each in self._running if each.overdue(now)]:
             self._end(answer, answer.broken_off(now))
 
@@ -233,18 +235,28 @@ class BatchingEngine:
         return answered
 
     def _step(self) -> None:
+        # Prompts by themselves, so that their first tokens come, and are told, before
+        # all others have been computed with.
         left = self._options.prefill_tokens
-        batch: list[tuple[Answer, Work]] = []
+        prompts: list[tuple[Answer, Work]] = []
+        for answer in self._running:
+            if answer.is_reading and (work := answer.work(left)) is not None:
+                left -= answer.reading
+                prompts.append((answer, work))
+        self._read(prompts)
+        following: list[tuple[Answer, Work]] = []
         for answer in list(self._running):
             if answer.writer is not None:
                 self._follow(answer, answer.written)
-                continue
-            work = answer.work(left)
-            if work is not None:
-                left -= answer.reading
-                batch.append((answer, work))
+            elif not answer.is_reading and (work := answer.work(left)) is not None:
+                following.append((answer, work))
+        self._read(following)
+
+    def _read(self, batch: Sequence[tuple[Answer, Work]]) -> None:
+        """Have some answers go on together."""
         if not batch:
             return
+        self._tell()
         logits = self._runner.step([work for _, work in batch])
         place = 0
         for answer, work in batch:
@@ -253,7 +265,7 @@ class BatchingEngine:
             self._follow(answer, partial(answer.read, mine))
 
     def _follow(self, answer: Answer, go_on: Callable[[], Piece | None]) -> None:
-        """Have an answer go on, and tell of it."""
+        """Have an answer go on, and note what there is to tell of it."""
         try:
             piece = go_on()
         except XTuringError as error:
@@ -271,7 +283,7 @@ class BatchingEngine:
         if piece.finish is not None:
             self._end(answer, piece)
         else:
-            answer.tell(piece)
+            self._untold.append((answer, piece))
 
     def _end(self, answer: Answer, event: Event, *, keep: bool = True) -> None:
         with self._changed:
@@ -283,7 +295,17 @@ class BatchingEngine:
                 self._runner.release(answer.cache)
             answer.cache = None
         answer.close()
-        answer.tell(event)
+        self._untold.append((answer, event))
+
+    def _tell(self) -> None:
+        """Tell all that there is to tell.
+
+        In one go, with nothing between that lets another thread in: whoever listens
+        wakes up once for all of it.
+        """
+        for answer, event in self._untold:
+            answer.tell(event)
+        self._untold.clear()
 
     def _score_some(self) -> None:
         scoring = self._scorings[0]
@@ -307,7 +329,8 @@ class BatchingEngine:
             if answer in self._running:
                 self._end(answer, answer.cancelled(), keep=False)
             else:
-                answer.tell(answer.cancelled())
+                self._untold.append((answer, answer.cancelled()))
+        self._tell()
         for scoring in self._scorings:
             scoring.fail(EngineError("The engine was closed."), self._runner)
         self._prefixes.shrink(0)

@@ -84,6 +84,11 @@ class Answer:
         """Return the end of an answer that nobody waits for."""
         return self._last(Finish("cancelled"))
 
+    @property
+    def is_reading(self) -> bool:
+        """Whether its prompt is not read to the end yet."""
+        return self.writer is None and not self._written
+
     def work(self, most: int) -> Work | None:
         """Return what to read next, at most so many tokens of the prompt.
 

@@ -24,6 +24,8 @@ class StopTexts:
 
     def read(self, text: str) -> str:
         """Return what can be let through with another part of the text."""
+        if not self._stops:
+            return text
         if self.met is not None:
             return ""
         known = len(self._held)

@@ -1,7 +1,8 @@
 """An answer's text, shown while its tokens are being written."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from xturing.models.inference.decoding.stops import StopTexts
@@ -31,6 +32,7 @@ class TextStream:
 
     def __init__(self, tokenizer: Any, stop: Sequence[str] = ()) -> None:
         self._tokenizer = tokenizer
+        self._decode = _decoder(tokenizer)
         self._stops = StopTexts(stop)
         self._ids: list[int] = []
         """The last tokens."""
@@ -98,5 +100,20 @@ class TextStream:
         # A space alone shows nothing to some tokenizers, but is not left out.
         return not self._decode([token_id]) and self._tokenizer.decode([token_id]) != ""
 
-    def _decode(self, ids: list[int]) -> str:
-        return self._tokenizer.decode(ids, skip_special_tokens=True)
+
+def _decoder(tokenizer: Any) -> Callable[[list[int]], str]:
+    """Return what decodes ids, special ones left out.
+
+    Where transformers adds nothing to what the tokenizer beneath it decodes, that one
+    is asked at once: what is done around it for each token takes longer than it does.
+    """
+    from transformers import PreTrainedTokenizerFast as Fast
+
+    # Also of one object alone, decoding may have been replaced.
+    own = [getattr(tokenizer, name, None) for name in ("decode", "_decode")]
+    is_plain = [getattr(each, "__func__", None) for each in own] == [
+        Fast.decode,
+        Fast._decode,  # noqa: SLF001  # what `decode` calls
+    ] and not tokenizer.clean_up_tokenization_spaces
+    inner = tokenizer.backend_tokenizer if is_plain else tokenizer
+    return partial(inner.decode, skip_special_tokens=True)

@@ -1,9 +1,9 @@
 """The engine of our own decoder: LLaMA-like models on a processor, the fastest here.
 
-Weights are rounded to int8 in groups of 64 with a scale each, what is multiplied by them
-and kept of each token to 16 bits, unless `weights` is "none"; everything else is in full
-precision. What an answer is does not depend on what is answered beside it, to the bit.
-The decoder is compiled once, by the machine's C++ compiler.
+Weights are rounded to int8 in groups of 64 with a scale each, and what is multiplied by
+them, or kept of a token, to 16 bits, unless `weights` is "none"; everything else is in
+full precision. What an answer is does not depend on what is answered beside it, to the
+bit. The decoder is compiled once, by the machine's C++ compiler.
 """
 
 import os
