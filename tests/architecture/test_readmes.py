@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 import scripts
 
-from xturing.models import Variant
+from xturing.eval import evaluating
+from xturing.models import Variant, fidelity
+from xturing.models.exporting import comparing
 
 ROOT = Path(__file__).parents[2]
 READMES = sorted([ROOT / "README.md", *ROOT.glob("*/xturing*/README.md")])
@@ -24,6 +26,8 @@ ROWS = [
     {"instruction": "Name a colour.", "target": "Blue is a colour."},
     {"instruction": "How many legs has a dog?", "target": "A dog has four legs."},
 ]
+TOKENS = 96
+"""Of the text that models are compared on."""
 # Tested in places of their own; the server runs until it is stopped.
 ELSEWHERE = (
     *("pip install", "uv build", "xturing quickstart", "xturing models pull"),
@@ -65,6 +69,19 @@ def _with_short_answers(monkeypatch):
         return config
 
     monkeypatch.setattr(Variant, "generation_config", short)
+
+
+@pytest.fixture(autouse=True)
+def _with_short_texts(monkeypatch):
+    """What is bundled to compare models on takes longer than all else in an example."""
+    whole, asked = fidelity.bundled_rows, evaluating.questions_of
+
+    def start(model):
+        return [row[:, :TOKENS] for row in whole(model)[:1]]
+
+    for module in (fidelity, comparing):
+        monkeypatch.setattr(module, "bundled_rows", start)
+    monkeypatch.setattr(evaluating, "questions_of", lambda task: asked(task)[:2])
 
 
 @pytest.mark.slow

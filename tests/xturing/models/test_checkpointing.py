@@ -140,6 +140,8 @@ def test_a_model_without_known_blocks_is_refused():
 def test_compiled_blocks_are_checkpointed_and_checkpointed_ones_compiled(adapted):
     # Without dropout, of which compiled blocks draw another.
     adapted.eval()
+    # So is the first block like the others, and one program does for all.
+    adapted.enable_input_require_grads()
     plain, before = step(adapted), kept_bytes(adapted)
     programs = counters["stats"]["unique_graphs"]
     with checkpointed(adapted), compiled_blocks(adapted):

@@ -87,6 +87,17 @@ def test_no_number_of_threads_changes_a_bit(architecture, threads):
         assert read(several, text, range(1, len(text))).tobytes() == wanted.tobytes()
 
 
+def test_a_long_text_is_read_in_parts_to_the_same_bits():
+    # Of so many tokens, some are put off until the others are through with a weight.
+    decoder, text = runner("odd"), (IDS * 150)[:3000]
+    whole = decoder.step([Work(decoder.open(3000), text, 3)])
+    cache_ = decoder.open(3000)
+    for start in range(0, 2800, 700):
+        decoder.step([Work(cache_, text[start : start + 700], 0)])
+    found = decoder.step([Work(cache_, text[2800:], 3)])
+    assert found.tobytes() == whole.tobytes()
+
+
 def test_the_logits_that_are_wanted_change_no_bit_of_each_other():
     decoder, text = runner("odd"), IDS[:9]
     for wanted in range(len(text) + 1):
@@ -131,6 +142,32 @@ def test_the_decoder_computes_with_the_rounded_weights_and_nothing_else(architec
                 _round(parameter)
     wanted = logits_of(model, IDS)
     assert np.abs(found - wanted).max() <= 1e-3 * np.abs(wanted).max()
+
+
+def test_inputs_are_rounded_by_less_than_the_weights():
+    model = tiny_torch_model("llama")
+    found = read(NativeRunner(model, scheme="int8", threads=1), IDS)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.ndim == 2:
+                _round(parameter)
+    exact = read(NativeRunner(model, scheme="none", threads=1), IDS)
+    plain = logits_of(tiny_torch_model("llama"), IDS)
+    assert np.abs(found - exact).max() < 0.02 * np.abs(exact - plain).max()
+
+
+def test_what_is_no_number_shows_in_the_logits():
+    model = tiny_torch_model("llama")
+    with torch.no_grad():
+        model.model.layers[0].input_layernorm.weight[3] = float("inf")
+    found = read(NativeRunner(model, scheme="int8", threads=1), IDS)
+    assert np.isnan(found).all()
+
+
+def test_a_cache_beside_rounded_weights_is_little_more_than_half_as_large():
+    rounded_, whole = (runner("llama", scheme).open(10) for scheme in ("int8", "none"))
+    size = runner("llama", "none")._loaded.head_size
+    assert rounded_.bytes * 4 * size == whole.bytes * (2 * size + 4)
 
 
 def _round(weight) -> None:
