@@ -1,15 +1,15 @@
 """Exported models: each format is the model again, in another program's hands."""
 
 import json
-import os
 import subprocess
 import sys
 from importlib.metadata import EntryPoint
 
-import numpy as np
 import pytest
+import readers
 import tiny
 import torch
+from readers import Start, greedy, until_end
 from tokenizers import Regex, normalizers, pre_tokenizers
 
 from xturing.core.errors import (
@@ -27,7 +27,6 @@ from xturing.models.exporting.gguf_vocabulary import (
     split_name,
 )
 from xturing.models.exporting.go_templates import GOLDEN, rendered, style_of
-from xturing.models.exporting.stepping import step_inputs
 from xturing.models.template import prompt_ids, stop_ids
 
 QUESTIONS = [
@@ -64,24 +63,6 @@ for question in questions:
     answers.append(ids[0, inputs["input_ids"].shape[1]:].tolist())
 print(json.dumps(answers))
 """
-LLAMA_CPP = """
-import json, sys
-from llama_cpp import Llama
-
-file, prompts, length, texts = json.loads(sys.argv[1])
-model = Llama(model_path=file, n_ctx=512, n_threads=2, verbose=False)
-answers = []
-for ids in prompts:
-    answer = []
-    for id_ in model.generate(ids, temp=0.0, repeat_penalty=1.0):
-        answer.append(id_)
-        if len(answer) == length:
-            break
-    answers.append(answer)
-    model.reset()
-read = [model.tokenize(t.encode(), add_bos=False, special=True) for t in texts]
-print(json.dumps([answers, read]))
-"""
 
 
 def prompts(model: BaseModel) -> list[list[int]]:
@@ -91,24 +72,12 @@ def prompts(model: BaseModel) -> list[list[int]]:
     ]
 
 
-def greedy_ids(network, ids: list[int]) -> list[int]:
-    """Return the most likely ids after a prompt, whether or not they end an answer."""
-    answer, new, past = [], ids, None
-    for _ in range(NEW_TOKENS):
-        with torch.inference_mode():
-            found = network(torch.tensor([new]), past_key_values=past, use_cache=True)
-        past, new = found.past_key_values, [int(found.logits[0, -1].argmax())]
-        answer += new
-    return answer
+def answers(start: Start, model: BaseModel) -> list[list[int]]:
+    return [greedy(start, ids, NEW_TOKENS) for ids in prompts(model)]
 
 
-def answers(network, model: BaseModel) -> list[list[int]]:
-    return [greedy_ids(network, ids) for ids in prompts(model)]
-
-
-def until_end(ids: list[int], stops: list[int]) -> list[int]:
-    ends = [at for at, id_ in enumerate(ids) if id_ in stops]
-    return ids[: ends[0] + 1] if ends else ids
+def own_answers(model: BaseModel) -> list[list[int]]:
+    return answers(readers.by_network(model.engine.model), model)
 
 
 def without_xturing(folder, questions: list[str]) -> list[list[int]]:
@@ -141,14 +110,14 @@ def plain(tiny_folder) -> BaseModel:
 
 
 def test_tiny_answers_vary_so_that_comparing_them_means_something(plain):
-    found = answers(plain.engine.model, plain)
+    found = own_answers(plain)
     assert len({tuple(answer) for answer in found}) == len(QUESTIONS)
     assert all(len(set(answer)) > 2 for answer in found)
 
 
 def test_plain_transformers_answers_alike_without_xturing(tiny_folder, tmp_path):
     model = tuned(GenericLoraModel(tiny_folder))
-    wanted = answers(model.engine.model, model)
+    wanted = own_answers(model)
     made = export(model, "safetensors", tmp_path / "out")
     assert made.is_faithful
     stops = stop_ids(model.engine.tokenizer)
@@ -198,7 +167,8 @@ def test_a_gguf_file_is_the_model_again(architecture, scheme, tmp_path):
 def test_a_gguf_file_s_greedy_answers_are_the_model_s(plain, tmp_path):
     made = export(plain, "gguf", tmp_path / "out", scheme="f32")
     reopened = EXPORTERS["gguf"]().reopen(made.folder, plain)
-    assert answers(reopened.model, plain) == answers(plain.engine.model, plain)
+    found = answers(readers.by_network(reopened.model), plain)
+    assert found == own_answers(plain)
 
 
 def test_the_reader_gets_the_chat_template_and_the_end_tokens(plain, tmp_path):
@@ -407,66 +377,20 @@ def test_a_model_that_draws_does_so_in_ollama(plain, tmp_path):
     assert "PARAMETER temperature 0.7\nPARAMETER top_k 0\nPARAMETER top_p 0.9" in text
 
 
-def by_cache(step, ids: list[int]) -> list[int]:
-    """Return greedy ids by a program that is given one new token at a time."""
-    answer: list[int] = []
-    earlier, new = 0, ids
-    for _ in range(NEW_TOKENS):
-        logits = step(step_inputs(np.array([new]), earlier))
-        earlier += len(new)
-        new = [int(logits[0, -1].argmax())]
-        answer += new
-    return answer
-
-
 @pytest.mark.filterwarnings("ignore")  # of torch's exporter, at its own code
 def test_onnx_runtime_answers_as_the_model_does(plain, tmp_path):
-    import onnxruntime
-
     made = export(plain, "onnx", tmp_path / "out")
     assert (made.is_rounded, made.is_faithful) == (False, True)
-    session = onnxruntime.InferenceSession(tmp_path / "out" / "model.onnx")
-    inputs = {each.name: each.shape for each in session.get_inputs()}
-    outputs = [each.name for each in session.get_outputs()]
-
-    def start():
-        past = {
-            name: np.zeros((1, shape[1], 0, shape[3]), np.float32)
-            for name, shape in inputs.items()
-            if name.startswith("past_key_values.")
-        }
-
-        def step(arrays):
-            found = dict(zip(outputs, session.run(outputs, arrays | past), strict=True))
-            for name in past:
-                past[name] = found[name.replace("past_key_values", "present")]
-            return found["logits"]
-
-        return step
-
-    found = [by_cache(start(), ids) for ids in prompts(plain)]
-    assert found == answers(plain.engine.model, plain)
+    found = answers(readers.of_onnx(made.folder / "model.onnx"), plain)
+    assert found == own_answers(plain)
 
 
 @pytest.mark.filterwarnings("ignore")  # of torch's exporter, at its own code
 def test_openvino_answers_as_the_model_does_and_keeps_the_past(plain, tmp_path):
-    import openvino
-
     made = export(plain, "openvino", tmp_path / "out")
     assert (made.is_rounded, made.is_faithful) == (False, True)
-    exact = {"INFERENCE_PRECISION_HINT": "f32", "KV_CACHE_PRECISION": "f32"}
-    file = tmp_path / "out" / "openvino_model.xml"
-    compiled = openvino.Core().compile_model(file, "CPU", exact)
-    names = {each.any_name for each in compiled.inputs}
-    assert names == {"input_ids", "attention_mask", "position_ids", "beam_idx"}
-
-    def start():
-        request = compiled.create_infer_request()
-        beams = {"beam_idx": np.zeros(1, np.int32)}
-        return lambda arrays: request.infer(arrays | beams)["logits"]
-
-    found = [by_cache(start(), ids) for ids in prompts(plain)]
-    assert found == answers(plain.engine.model, plain)
+    found = answers(readers.of_openvino(made.folder / "openvino_model.xml"), plain)
+    assert found == own_answers(plain)
 
 
 @pytest.mark.filterwarnings("ignore")  # of torch's exporter, at its own code
@@ -530,18 +454,6 @@ def test_other_distributions_add_formats(monkeypatch):
     assert "mine" in list(EXPORTERS)
 
 
-def by_llama_cpp(file, model: BaseModel, texts: list[str]):
-    python = os.environ.get("XTURING_LLAMA_PYTHON")
-    command = [python, "-c", "import llama_cpp"]
-    if python is None or subprocess.run(command, check=False).returncode:
-        pytest.skip("XTURING_LLAMA_PYTHON names no Python that has llama_cpp")
-    said = json.dumps([str(file), prompts(model), NEW_TOKENS, texts])
-    done = subprocess.run(
-        [python, "-c", LLAMA_CPP, said], capture_output=True, text=True, check=True
-    )
-    return json.loads(done.stdout.splitlines()[-1])
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("architecture", ["llama", "gpt2", "qwen2_5", "qwen3"])
 def test_llama_cpp_answers_and_reads_as_the_model_does(architecture, tmp_path):
@@ -549,10 +461,12 @@ def test_llama_cpp_answers_and_reads_as_the_model_does(architecture, tmp_path):
     model = GenericModel(folder)
     made = export(model, "gguf", tmp_path / "out", scheme="f32")
     texts = list(comparing.PROBES)
-    found, read = by_llama_cpp(made.folder / "model-f32.gguf", model, texts)
+    found, read = readers.by_llama_cpp(
+        made.folder / "model-f32.gguf", prompts(model), NEW_TOKENS, texts
+    )
     tokenize = model.engine.tokenizer
     assert read == [tokenize(t, add_special_tokens=False)["input_ids"] for t in texts]
-    assert found == answers(model.engine.model, model)
+    assert found == own_answers(model)
 
 
 @pytest.mark.slow
@@ -560,16 +474,7 @@ def test_llama_cpp_answers_and_reads_as_the_model_does(architecture, tmp_path):
 def test_llama_cpp_scales_positions_alike(kind, tmp_path):
     model = GenericModel(scaled_folder(tmp_path / "model", ROPES[kind]))
     made = export(model, "gguf", tmp_path / "out", scheme="f32")
-    found, _ = by_llama_cpp(made.folder / "model-f32.gguf", model, [])
-    assert found == answers(model.engine.model, model)
-
-
-@pytest.mark.slow
-def test_the_real_model_is_the_same_in_other_hands(smollm2, tmp_path):
-    wanted = answers(smollm2.engine.model, smollm2)
-    stops = stop_ids(smollm2.engine.tokenizer)
-    ended = [until_end(answer, stops) for answer in wanted]
-    folder = export(smollm2, "safetensors", tmp_path / "safetensors").folder
-    assert without_xturing(folder, QUESTIONS) == ended
-    rounded = export(smollm2, "gguf", tmp_path / "q8_0", scheme="q8_0")
-    assert rounded.fidelity.top1_agreement > 0.95
+    found, _ = readers.by_llama_cpp(
+        made.folder / "model-f32.gguf", prompts(model), NEW_TOKENS
+    )
+    assert found == own_answers(model)

@@ -9,6 +9,7 @@ from xturing.core.lazy import exports
 
 if TYPE_CHECKING:
     from xturing.models.base import BaseModel, open_model
+    from xturing.models.engine_keys import BaseEngine
     from xturing.models.family import Family, families
     from xturing.models.generic import (
         GenericInt1Model,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from xturing.models.variant import Variant
 
 __all__ = [
+    "BaseEngine",
     "BaseModel",
     "Family",
     "FinetuningConfig",
@@ -55,6 +57,7 @@ __all__ = [
 
 _exported = exports(
     __name__,
+    BaseEngine="engine_keys",
     BaseModel="base",
     Family="family",
     FinetuningConfig="settings",

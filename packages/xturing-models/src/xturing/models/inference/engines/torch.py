@@ -32,6 +32,7 @@ def open_engine(model: "BaseModel", options: EngineOptions) -> BatchingEngine:
         ModelError: an adapter does not fit the model.
     """
     from xturing.models.inference.runners.torch import open_runner
+    from xturing.models.inference.runners.workers import dismiss_workers
 
     if options.weights not in (None, "none"):
         model = (model.merged() if model.has_adapter else model).quantize(
@@ -39,6 +40,7 @@ def open_engine(model: "BaseModel", options: EngineOptions) -> BatchingEngine:
         )
     checkpoint = model.engine
     runner = open_runner(checkpoint, options.adapters)
+    dismiss_workers()
     ends = end_ids(checkpoint.tokenizer)
     parts = Parts(
         name="torch",

@@ -5,9 +5,10 @@ to what its own cache holds. So the layers around attention read all of them at 
 """
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import torch
@@ -17,6 +18,7 @@ from torch.nn import functional
 from xturing.core.errors import ModelError
 
 NAME = "xturing_sequences"
+NOTED = "xturing_noted"
 OTHERS = ("softcap", "s_aux", "position_bias")
 """What some architectures ask of attention besides; a short text may not show it."""
 _current = threading.local()
@@ -57,27 +59,100 @@ class Span:
 @contextmanager
 def attending(model: Any, spans: Sequence[Span]) -> Iterator[None]:
     """Have a model's attention look at the spans' caches while this lasts."""
+    with spans_are(spans), _switched(model, NAME):
+        yield
+
+
+@contextmanager
+def spans_are(spans: Sequence[Span]) -> Iterator[None]:
+    """Tell what to look at whatever attends in this thread, while this lasts."""
+    _current.spans = spans
+    try:
+        yield
+    finally:
+        del _current.spans
+
+
+@contextmanager
+def _switched(model: Any, name: str) -> Iterator[None]:
     _register()
     configs = [model.config, model.config.get_text_config()]
     before = [config._attn_implementation for config in configs]  # noqa: SLF001
-    _current.spans = spans
     try:
         for config in configs:
-            config._attn_implementation = NAME  # noqa: SLF001
+            config._attn_implementation = name  # noqa: SLF001
         yield
     finally:
-        for config, name in zip(configs, before, strict=True):
-            config._attn_implementation = name  # noqa: SLF001
-        del _current.spans
+        for config, kept in zip(configs, before, strict=True):
+            config._attn_implementation = kept  # noqa: SLF001
 
 
 def _register() -> None:
     from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
     from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
-    if NAME not in ALL_ATTENTION_FUNCTIONS:
-        ALL_ATTENTION_FUNCTIONS.register(NAME, _attend)
-        ALL_MASK_ATTENTION_FUNCTIONS.register(NAME, _no_mask)
+    for name, function in {NAME: _attend, NOTED: _note}.items():
+        if name not in ALL_ATTENTION_FUNCTIONS:
+            ALL_ATTENTION_FUNCTIONS.register(name, function)
+            ALL_MASK_ATTENTION_FUNCTIONS.register(name, _no_mask)
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call of attention: the module that asked, and what it asked besides."""
+
+    module: Any
+    options: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Calls:
+    """What attends in a model, in order, and the operator that stands for it.
+
+    The operator takes queries, keys, values and a place in `noted`.
+    """
+
+    operator: Any
+    noted: list[Call] = field(default_factory=list)
+
+
+@contextmanager
+def noting(model: Any) -> Iterator[Calls]:
+    """Have a model's attention noted, not computed, while this lasts."""
+    _current.calls = Calls(_operator()[1])
+    try:
+        with _switched(model, NOTED):
+            yield _current.calls
+    finally:
+        del _current.calls
+
+
+@cache
+def _operator() -> tuple[Any, Any]:
+    """Return an operator that a graph takes for attention, after what keeps it."""
+    library = torch.library.Library("xturing", "FRAGMENT")
+    library.define("attend(Tensor q, Tensor k, Tensor v, int place) -> Tensor")
+    library.impl("attend", _blank, "CompositeExplicitAutograd")
+    return library, torch.ops.xturing.attend.default
+
+
+def _blank(query: Tensor, key: Tensor, value: Tensor, place: int) -> Tensor:
+    del key, place
+    return value.new_zeros(1, query.shape[2], query.shape[1], value.shape[3])
+
+
+def _note(
+    module: Any, query: Tensor, key: Tensor, value: Tensor, *_: object, **options: Any
+) -> tuple[Tensor, None]:
+    calls: Calls = _current.calls
+    read = {name: options.get(name) for name in ("scaling", "sliding_window", *OTHERS)}
+    calls.noted.append(Call(module, read))
+    return calls.operator(query, key, value, len(calls.noted) - 1), None
+
+
+def repeated(call: Call, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """Attend as in a call that was noted, (1, tokens, heads, head size)."""
+    return _attend(call.module, query, key, value, **call.options)[0]
 
 
 def _no_mask(*_: object, **__: object) -> None:
@@ -97,7 +172,12 @@ def _attend(
             module.layer_idx, key[:, :, part], value[:, :, part]
         )
         parts.append(_one(query[:, :, part], keys, values, options))
-    return torch.cat(parts, 2).transpose(1, 2), None
+    made = torch.cat(parts, 2) if len(parts) > 1 else parts[0]
+    # Tokens after the last span only fill the row up.
+    missing = query.shape[2] - made.shape[2]
+    if missing:
+        made = functional.pad(made, (0, 0, 0, missing))
+    return made.transpose(1, 2), None
 
 
 def _one(
