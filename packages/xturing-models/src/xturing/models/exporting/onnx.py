@@ -52,6 +52,8 @@ class Onnx:
             input_names=program.inputs,
             output_names=program.outputs,
             verbose=False,
+            # ONNX Runtime does it too when it loads, and to the same speed.
+            optimize=False,
         )
         is_large = model.engine.size_in_bytes > WITHIN_ONE_FILE
         made.save(folder / FILE, external_data=is_large)  # pyright: ignore[reportOptionalMemberAccess]  # dynamo returns one
