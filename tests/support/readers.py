@@ -5,6 +5,7 @@ import os
 import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -163,10 +164,8 @@ def of_onnx(file: Path) -> Start:
 
 def of_openvino(file: Path) -> Start:
     """Return how OpenVINO is asked; it keeps the past itself."""
-    import openvino
-
     exact = {"INFERENCE_PRECISION_HINT": "f32", "KV_CACHE_PRECISION": "f32"}
-    compiled = openvino.Core().compile_model(file, "CPU", exact)
+    compiled = _core().compile_model(file, "CPU", exact)
     names = {each.any_name for each in compiled.inputs}
     assert names == {"input_ids", "attention_mask", "position_ids", "beam_idx"}
 
@@ -184,6 +183,14 @@ def of_openvino(file: Path) -> Start:
         return step
 
     return start
+
+
+@cache
+def _core() -> Any:
+    """Return OpenVINO's core, which takes signals with it when it goes."""
+    import openvino
+
+    return openvino.Core()
 
 
 def _arrays(ids: Sequence[int], earlier: int) -> dict[str, Any]:

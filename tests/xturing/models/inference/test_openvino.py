@@ -1,5 +1,6 @@
 """OpenVINO's runner: its logits are the model's own, however texts are read."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -359,3 +360,29 @@ def test_nothing_is_told_over_the_network(tiny_folder, tmp_path, monkeypatch):
     command = [sys.executable, "-c", WATCHED, str(tiny_folder)]
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr[-2000:]
+
+
+STOPPED = """
+import signal, sys
+from xturing.models import GenericModel
+from xturing.models.inference.engine import complete, open_engine
+from xturing.models.inference.requests import Decoding, Request
+engine = open_engine(GenericModel(sys.argv[1]), "openvino")
+complete(engine, [Request(prompt=(5, 9, 7), decoding=Decoding(max_new_tokens=2))])
+engine.close()
+del engine
+try:
+    signal.raise_signal(signal.SIGINT)
+except KeyboardInterrupt:
+    sys.exit(77)
+"""
+
+
+def test_a_program_can_be_interrupted_after_an_engine_was_closed(tiny_folder, cache):
+    """OpenVINO has signals handled in memory that it gives back from any thread."""
+    command = [sys.executable, "-c", STOPPED, str(tiny_folder)]
+    home = os.environ | {"XTURING_HOME": str(cache)}
+    ended = subprocess.run(
+        command, capture_output=True, text=True, check=False, env=home
+    )
+    assert ended.returncode == 77, ended.stderr[-2000:]

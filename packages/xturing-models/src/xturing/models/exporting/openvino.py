@@ -56,8 +56,9 @@ class OpenVino:
         """
         from transformers import AutoTokenizer
 
-        openvino = require("openvino", package="xturing-models", extra="openvino")
-        compiled = openvino.Core().compile_model(folder / FILE, "CPU", EXACT)
+        from xturing.models.inference.openvino.library import core
+
+        compiled = core().compile_model(folder / FILE, "CPU", EXACT)
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
         return Reopened(_as_module(compiled), tokenizer)
 

@@ -22,7 +22,7 @@ from xturing.core.events import Notice, tell
 from xturing.core.files import cache_folder, new_folder, read_json, sha256, write_json
 from xturing.models.inference.openvino import checking
 from xturing.models.inference.openvino.graphs import graph
-from xturing.models.inference.openvino.library import openvino
+from xturing.models.inference.openvino.library import core, openvino
 from xturing.models.inference.openvino.rounding import round_weights
 from xturing.models.inference.openvino.tracing import Attention, traced
 from xturing.models.inference.runner import Runner
@@ -65,7 +65,7 @@ class Kept:
 
     def graph(self) -> Any:
         """Return the model's graph, its weights left on disk until they are used."""
-        return openvino().Core().read_model(self.folder / GRAPH)
+        return core().read_model(self.folder / GRAPH)
 
     def logits(self) -> np.ndarray:
         """Return the probe's logits, of shape (tokens, vocabulary)."""

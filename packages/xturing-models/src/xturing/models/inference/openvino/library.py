@@ -1,6 +1,7 @@
-"""OpenVINO without its telemetry."""
+"""OpenVINO without its telemetry, and its one core."""
 
 import sys
+from functools import cache
 from types import ModuleType
 from typing import Any
 
@@ -27,6 +28,19 @@ def openvino() -> Any:
         return require("openvino", package="xturing-models", extra="openvino")
     finally:
         del modules[TELEMETRY]
+
+
+@cache
+def core() -> Any:
+    """Return what reads and compiles models, the same for as long as the program runs.
+
+    A core has the thread that makes it handle signals in memory of its own, and gives
+    that back with itself, from whichever thread: the next Ctrl-C ends the program.
+
+    Raises:
+        MissingDependencyError: OpenVINO is not installed.
+    """
+    return openvino().Core()
 
 
 def unfit(name: str, reason: str) -> ModelError:

@@ -17,7 +17,7 @@ from xturing.models.inference.openvino.blocks import PagedCache, Pool, blocks_fo
 from xturing.models.inference.openvino.checking import TOLERANCE, difference, read
 from xturing.models.inference.openvino.graphs import BLOCK, LONGEST, with_attention
 from xturing.models.inference.openvino.keeping import kept
-from xturing.models.inference.openvino.library import openvino
+from xturing.models.inference.openvino.library import core, openvino
 from xturing.models.inference.openvino.tracing import Attention
 from xturing.models.inference.runner import Work
 
@@ -41,7 +41,7 @@ class OpenVINORunner:
         context_length: int | None = None,
         cache_tokens: int | None = None,
     ) -> None:
-        compiled = openvino().compile_model(
+        compiled = core().compile_model(
             with_attention(graph, layers), "CPU", _exact(threads)
         )
         self.context_length = context_length
