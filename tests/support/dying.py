@@ -19,12 +19,7 @@ import tiny
 from xturing.core.events import Event, listening
 from xturing.train import StepEnded, finetune
 
-SETTINGS: dict[str, Any] = {
-    "batch_size": 1,
-    "max_steps": 3,
-    "max_length": 64,
-    "eval_steps": 100,
-}
+SETTINGS: dict[str, Any] = {"max_steps": 4, "max_length": 64, "eval_steps": 100}
 
 
 def live(base: Path, folder: Path, last_step: int | None) -> int:

@@ -562,7 +562,7 @@ def test_the_real_model_killed_ends_in_the_same_bits__peer_theme_8(smollm2, tmp_
             str(program),
             str(smollm2.base_folder),
             str(tmp_path),
-            "2",
+            "3",
         ],
         env=os.environ | {"OMP_NUM_THREADS": "1"},
         capture_output=True,
