@@ -27,6 +27,13 @@ def event(chunk: Chunk) -> bytes:
     return f"data: {_encode(chunk)}\n\n".encode()
 
 
+def chunks(head: Chunk, *, tells_usage: bool) -> Callable[..., Chunk]:
+    """Return what makes the chunks of one reply, each from its choices."""
+    # A null where there is no usage yet is what OpenAI sends to those who ask for it.
+    none_yet = {"usage": None} if tells_usage else {}
+    return lambda *choices: {**head, "choices": choices, **none_yet}
+
+
 class TextEvent:
     """A chunk as an event, all but the text that is `GAP` in it."""
 

@@ -1,7 +1,7 @@
 """POST /v1/chat/completions."""
 
 import json
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from uuid import uuid4
 
@@ -11,7 +11,7 @@ from fastapi.responses import Response
 from xturing.models.inference.requests import Completion, Decoding, Finish, Token
 from xturing.server.answering import Asking
 from xturing.server.decoding import check_length, requested
-from xturing.server.events import GAP, Chunk, EventStream, TextEvent, event
+from xturing.server.events import GAP, Chunk, EventStream, TextEvent, chunks, event
 from xturing.server.prompts import Ids
 from xturing.server.refusals import RefusedError
 from xturing.server.schemas.chat import ChatRequest
@@ -174,7 +174,14 @@ async def _events(
     service: Service, asked: ChatRequest, asking: Asking
 ) -> AsyncIterator[bytes]:
     """Yield the chunks of all answers: roles, then texts as they come, then usage."""
-    chunk = _chunks(service, asked)
+    head = {
+        "id": _id(),
+        "object": "chat.completion.chunk",
+        "created": service.now(),
+        "model": asked.model,
+        "system_fingerprint": None,
+    }
+    chunk = chunks(head, tells_usage=asked.tells_usage)
     texts: list[TextEvent] = []
     for index in range(asked.choices):
         opening = _delta(index, {"role": "assistant", "content": "", "refusal": None})
@@ -201,20 +208,6 @@ async def _events(
     if asked.tells_usage:
         used = usage(prompt_tokens, answer_tokens, cached)
         yield event({**chunk(), "usage": used.model_dump()})
-
-
-def _chunks(service: Service, asked: ChatRequest) -> Callable[..., Chunk]:
-    """Return what makes chunks of one reply, from their choices."""
-    head = {
-        "id": _id(),
-        "object": "chat.completion.chunk",
-        "created": service.now(),
-        "model": asked.model,
-        "system_fingerprint": None,
-    }
-    # A null where there is no usage yet is what OpenAI sends to those who ask for it.
-    none_yet = {"usage": None} if asked.tells_usage else {}
-    return lambda *choices: {**head, "choices": choices, **none_yet}
 
 
 def _last(index: int, asked: ChatRequest, answer: Answer) -> list[Chunk]:

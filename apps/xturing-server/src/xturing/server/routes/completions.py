@@ -1,7 +1,7 @@
 """POST /v1/completions."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from uuid import uuid4
 
@@ -18,7 +18,7 @@ from xturing.models.inference.requests import (
 )
 from xturing.server.answering import Asking
 from xturing.server.decoding import check_length, requested
-from xturing.server.events import GAP, Chunk, EventStream, TextEvent, event
+from xturing.server.events import GAP, Chunk, EventStream, TextEvent, chunks, event
 from xturing.server.prompts import Ids
 from xturing.server.refusals import RefusedError
 from xturing.server.routes.chat import STREAM
@@ -177,7 +177,13 @@ async def _events(
     service: Service, asked: CompletionRequest, asking: Asking
 ) -> AsyncIterator[bytes]:
     """Yield the chunks of all answers: texts as they come, then usage."""
-    chunk = _chunks(service, asked)
+    head = {
+        "id": _id(),
+        "object": "text_completion",
+        "created": service.now(),
+        "model": asked.model,
+    }
+    chunk = chunks(head, tells_usage=asked.tells_usage)
     texts = [
         TextEvent(chunk(_choice(index, GAP))) for index in range(len(asking.requests))
     ]
@@ -198,18 +204,6 @@ async def _events(
     if asked.tells_usage:
         used = usage(prompt_tokens, answer_tokens, sum(cached[:: asked.choices]))
         yield event({**chunk(), "usage": used.model_dump()})
-
-
-def _chunks(service: Service, asked: CompletionRequest) -> Callable[..., Chunk]:
-    """Return what makes chunks of one reply, from their choices."""
-    head = {
-        "id": _id(),
-        "object": "text_completion",
-        "created": service.now(),
-        "model": asked.model,
-    }
-    none_yet = {"usage": None} if asked.tells_usage else {}
-    return lambda *choices: {**head, "choices": choices, **none_yet}
 
 
 def _told(
