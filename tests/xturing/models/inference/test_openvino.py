@@ -346,18 +346,29 @@ seen = []
 kinds = "socket.connect", "socket.getaddrinfo", "socket.sendto"
 sys.addaudithook(lambda event, given: event in kinds and seen.append((event, given)))
 from xturing.models import GenericModel
-from xturing.models.inference.engine import EngineOptions
-from xturing.models.inference.runners.openvino import open_runner
-open_runner(GenericModel(sys.argv[1]), EngineOptions()).close()
+{use}
 names = [name for name in sys.modules if name.startswith("openvino_telemetry")]
 assert not seen and not names, (seen, names)
 """
 
 
-def test_nothing_is_told_over_the_network(tiny_folder, tmp_path, monkeypatch):
+OPENED = """
+from xturing.models.inference.engine import EngineOptions
+from xturing.models.inference.runners.openvino import open_runner
+open_runner(GenericModel(sys.argv[1]), EngineOptions()).close()
+"""
+EXPORTED = """
+from xturing.models.exporting import export
+export(GenericModel(sys.argv[1]), "openvino", "exported")
+"""
+
+
+@pytest.mark.parametrize("use", [OPENED, EXPORTED], ids=["opened", "exported"])
+def test_nothing_is_told_over_the_network(use, tiny_folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("XTURING_HOME", str(tmp_path / "cache"))
-    command = [sys.executable, "-c", WATCHED, str(tiny_folder)]
+    command = [sys.executable, "-c", WATCHED.format(use=use), str(tiny_folder)]
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr[-2000:]
 

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from xturing.core.extras import require
 from xturing.models.exporting.exporter import Reopened
 from xturing.models.exporting.whole import write_companions
+from xturing.models.inference.openvino.library import core, openvino
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -41,11 +41,11 @@ class OpenVino:
         """
         from xturing.models.exporting.stepping import traced
 
-        openvino = require("openvino", package="xturing-models", extra="openvino")
+        library = openvino()
         program = traced(model)
         converted = _converted(program)
         _keep_past_inside(converted, program)
-        openvino.save_model(converted, folder / FILE, compress_to_fp16=False)
+        library.save_model(converted, folder / FILE, compress_to_fp16=False)
         write_companions(model, folder)
 
     def reopen(self, folder: Path, model: "BaseModel") -> Reopened:
@@ -55,8 +55,6 @@ class OpenVino:
             MissingDependencyError: OpenVINO is not installed.
         """
         from transformers import AutoTokenizer
-
-        from xturing.models.inference.openvino.library import core
 
         compiled = core().compile_model(folder / FILE, "CPU", EXACT)
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
