@@ -27,6 +27,7 @@ from xturing.core.errors import CompileError, EngineError, ModelError
 from xturing.models.inference.native import building
 from xturing.models.inference.native.weights import rounded
 from xturing.models.inference.runner import Work
+from xturing.models.inference.runners import native
 from xturing.models.inference.runners.native import NativeRunner
 
 ARCHITECTURES = ("odd", "qwen3", "mistral")
@@ -230,6 +231,19 @@ def test_a_closed_decoder_says_so():
 def test_no_threads_are_one():
     decoder = NativeRunner(tiny_torch_model("odd"), scheme="int8", threads=0)
     assert read(decoder, IDS).tobytes() == alone("odd", "int8")[0].tobytes()
+
+
+@pytest.mark.parametrize("scheme", ["int8", "none"])
+def test_without_vectors_of_its_own_it_computes_the_same(scheme, monkeypatch):
+    """As on processors that the decoder's file has no instructions for."""
+    monkeypatch.setenv("CXX", f"{building.compiler()} -U__AVX2__")
+    plain = building.library.__wrapped__()
+    monkeypatch.setattr(native, "library", lambda: plain)
+    made = NativeRunner(tiny_torch_model("odd"), scheme=scheme, threads=1)
+    for text, wanted in zip(TEXTS, alone("odd", scheme), strict=True):
+        found = read(made, text)
+        assert np.abs(found - wanted).max() <= 1e-5 * np.abs(wanted).max()
+        assert read(made, text, range(1, len(text))).tobytes() == found.tobytes()
 
 
 # ---------------------------------------------------------------- what it cannot do

@@ -26,6 +26,15 @@ namespace {
 
 // ---------------------------------------------------------------- vectors
 
+// a * b + c, rounded once where the processor can.
+inline float fused(float a, float b, float c) {
+#if defined(FP_FAST_FMAF)
+  return std::fma(a, b, c);
+#else
+  return a * b + c;
+#endif
+}
+
 // Eight floats, and eight integers that are sums of products of 16-bit numbers.
 constexpr int LANES = 8;
 
@@ -86,7 +95,7 @@ inline Vector times(Vector a, Vector b) {
   return a;
 }
 inline Vector fused(Vector a, Vector b, Vector c) {
-  for (int i = 0; i < LANES; i++) c.lane[i] += a.lane[i] * b.lane[i];
+  for (int i = 0; i < LANES; i++) c.lane[i] = fused(a.lane[i], b.lane[i], c.lane[i]);
   return c;
 }
 inline Vector floats(Integers x) {
@@ -139,7 +148,7 @@ inline float dot(const float* a, const Number* b, int count) {
   int i = 0;
   for (; i + LANES <= count; i += LANES) sum = fused(load(a + i), load(b + i), sum);
   float result = total(sum);
-  for (; i < count; i++) result += a[i] * b[i];
+  for (; i < count; i++) result = fused(a[i], b[i], result);
   return result;
 }
 
@@ -156,7 +165,8 @@ void dots(float* y, const float* a, const Number* others, int terms, int count) 
         sums[j] = fused(load(a + c), load(b + j * count + c), sums[j]);
     totals(sums, y + i);
     for (int j = 0; j < 4; j++)
-      for (int c = whole; c < count; c++) y[i + j] += a[c] * b[j * count + c];
+      for (int c = whole; c < count; c++)
+        y[i + j] = fused(a[c], b[j * count + c], y[i + j]);
   }
   for (; i < terms; i++) y[i] = dot(a, others + static_cast<int64_t>(i) * count, count);
 }
@@ -184,7 +194,8 @@ void weighted(float* y, const float* factors, int terms, const Number* x, int co
     weighted_part<1>(y + c, factors, terms, x + c, count);
   for (; c < count; c++) {
     y[c] = 0.0f;
-    for (int i = 0; i < terms; i++) y[c] += factors[i] * x[static_cast<int64_t>(i) * count + c];
+    for (int i = 0; i < terms; i++)
+      y[c] = fused(factors[i], x[static_cast<int64_t>(i) * count + c], y[c]);
   }
 }
 
@@ -193,14 +204,14 @@ void weighted(float* y, const float* factors, int terms, const Number* x, int co
 inline float exponential(float x) {
   x = std::min(std::max(x, -87.0f), 88.0f);
   const float n = std::nearbyint(x * 1.44269504f);
-  const float r = (x - n * 0.693359375f) + n * 2.12194440e-4f;
+  const float r = fused(n, 2.12194440e-4f, fused(n, -0.693359375f, x));
   float p = 1.9875691500e-4f;
-  p = p * r + 1.3981999507e-3f;
-  p = p * r + 8.3334519073e-3f;
-  p = p * r + 4.1665795894e-2f;
-  p = p * r + 1.6666665459e-1f;
-  p = p * r + 5.0000001201e-1f;
-  p = p * r * r + r + 1.0f;
+  p = fused(p, r, 1.3981999507e-3f);
+  p = fused(p, r, 8.3334519073e-3f);
+  p = fused(p, r, 4.1665795894e-2f);
+  p = fused(p, r, 1.6666665459e-1f);
+  p = fused(p, r, 5.0000001201e-1f);
+  p = fused(p * r, r, r) + 1.0f;
   const int32_t bits = (static_cast<int32_t>(n) + 127) << 23;
   float power;
   std::memcpy(&power, &bits, sizeof power);
@@ -741,11 +752,13 @@ class Decoder {
     const int heads = model_.heads, tasks = count * heads;
     // From the last, as the later tokens of a prompt have more to look at.
     for (Range mine = team_.take(tasks); mine.begin < mine.end; mine = team_.take(tasks))
-      for (int task = tasks - 1 - mine.begin; task > tasks - 1 - mine.end; task--)
-        if (tokens[task / heads].scales)
-          look<int16_t>(layer, number, tokens[task / heads], task / heads, task % heads, rank);
+      for (int task = tasks - 1 - mine.begin; task > tasks - 1 - mine.end; task--) {
+        const int t = task / heads, h = task % heads;
+        if (tokens[t].scales)
+          look<int16_t>(layer, number, tokens[t], t, h, rank);
         else
-          look<float>(layer, number, tokens[task / heads], task / heads, task % heads, rank);
+          look<float>(layer, number, tokens[t], t, h, rank);
+      }
     team_.wait();
     if (!model_.head.codes) return;
     const Range mine = share(count, rank, team_.size());
