@@ -10,6 +10,7 @@ from xturing.models.inference.runner import Work
 from xturing.models.inference.runners import quick
 from xturing.models.inference.runners.torch import RowRunner
 from xturing.models.inference.runners.workers import dismiss_workers
+from xturing.quant import quantize
 
 TAKEN = (
     *("llama", "gpt2", "gemma3", "qwen2_5", "qwen3", "mistral", "smollm3", "odd"),
@@ -124,6 +125,18 @@ def test_weights_are_read_where_the_model_has_them():
         for parameter in model.parameters():
             parameter.mul_(1.1)
     assert are_near(watched.written(IDS)[0], logits_of(model, IDS)[1:])
+
+
+@pytest.mark.parametrize("scheme", ["int8", "int4"])
+def test_packed_weights_are_read_by_graphs_too(scheme):
+    model = quantize(tiny_torch_model("llama"), scheme)
+    watched = Watched(model)
+    (wanted,) = watched.written(IDS[:3])
+    watched.written(IDS)
+    before = watched.asked
+    (found,) = watched.written(IDS[:3])
+    assert watched.asked == before
+    assert are_near(found, wanted)
 
 
 def test_a_model_whose_way_depends_on_the_text_keeps_its_own():
