@@ -158,13 +158,6 @@ class Stream:
         """When the last token came."""
         return self.arrivals[-1][0]
 
-    @property
-    def rate(self) -> float:
-        """Tokens a second from the first one on."""
-        return self.between(self.arrivals[0][0], self.ended) / (
-            self.ended - self.arrivals[0][0]
-        )
-
     def between(self, start: float, end: float) -> float:
         """Return the tokens that came after one moment, up to another."""
         came = sum(count for when, count in self.arrivals if start < when <= end)
@@ -220,7 +213,7 @@ def serve(arguments: argparse.Namespace) -> dict[str, float]:
         burst = ask(address, arguments, clients=many, ramp=0, seconds=1, requests=1)
     idle = statistics.median(each.first for each in alone)
     return {
-        "alone_tokens_per_second": max(each.rate for each in alone),
+        "alone_tokens_per_second": _at_work(alone)["together_tokens_per_second"],
         **_at_work(together),
         "first_token_idle": idle,
         "first_token_median": _quantile(together, 0.5),

@@ -50,6 +50,8 @@ inline Vector load(const int16_t* p) {
 }
 inline void store(float* p, Vector x) { _mm256_storeu_ps(p, x); }
 inline Vector times(Vector a, Vector b) { return _mm256_mul_ps(a, b); }
+inline Vector plus(Vector a, Vector b) { return _mm256_add_ps(a, b); }
+inline Vector larger(Vector a, Vector b) { return _mm256_max_ps(a, b); }
 inline Vector fused(Vector a, Vector b, Vector c) { return _mm256_fmadd_ps(a, b, c); }
 inline Vector floats(Integers x) { return _mm256_cvtepi32_ps(x); }
 inline Integers none() { return _mm256_setzero_si256(); }
@@ -92,6 +94,14 @@ inline Vector load(const Number* p) {
 inline void store(float* p, Vector x) { std::memcpy(p, x.lane, sizeof x.lane); }
 inline Vector times(Vector a, Vector b) {
   for (int i = 0; i < LANES; i++) a.lane[i] *= b.lane[i];
+  return a;
+}
+inline Vector plus(Vector a, Vector b) {
+  for (int i = 0; i < LANES; i++) a.lane[i] += b.lane[i];
+  return a;
+}
+inline Vector larger(Vector a, Vector b) {
+  for (int i = 0; i < LANES; i++) a.lane[i] = a.lane[i] > b.lane[i] ? a.lane[i] : b.lane[i];
   return a;
 }
 inline Vector fused(Vector a, Vector b, Vector c) {
@@ -152,51 +162,73 @@ inline float dot(const float* a, const Number* b, int count) {
   return result;
 }
 
-// The products of a vector with `terms` others that lie one after the other.
-template <typename Number>
-void dots(float* y, const float* a, const Number* others, int terms, int count) {
+// The products of some vectors with `terms` others that lie one after the other.
+template <int VECTORS, typename Number>
+void dots(float* y, int y_stride, const float* a, const Number* others, int terms,
+          int count) {
   const int whole = count / LANES * LANES;
   int i = 0;
   for (; i + 4 <= terms; i += 4) {
     const Number* b = others + static_cast<int64_t>(i) * count;
-    Vector sums[4] = {zero(), zero(), zero(), zero()};
+    Vector sums[VECTORS][4];
+    for (auto& four : sums)
+      for (Vector& sum : four) sum = zero();
     for (int c = 0; c < whole; c += LANES)
+      for (int j = 0; j < 4; j++) {
+        const Vector other = load(b + j * count + c);
+        for (int v = 0; v < VECTORS; v++)
+          sums[v][j] = fused(load(a + v * count + c), other, sums[v][j]);
+      }
+    for (int v = 0; v < VECTORS; v++) {
+      float* four = y + v * y_stride + i;
+      totals(sums[v], four);
       for (int j = 0; j < 4; j++)
-        sums[j] = fused(load(a + c), load(b + j * count + c), sums[j]);
-    totals(sums, y + i);
-    for (int j = 0; j < 4; j++)
-      for (int c = whole; c < count; c++)
-        y[i + j] = fused(a[c], b[j * count + c], y[i + j]);
+        for (int c = whole; c < count; c++)
+          four[j] = fused(a[v * count + c], b[j * count + c], four[j]);
+    }
   }
-  for (; i < terms; i++) y[i] = dot(a, others + static_cast<int64_t>(i) * count, count);
-}
-
-template <int VECTORS, typename Number>
-inline void weighted_part(float* y, const float* factors, int terms, const Number* x,
-                          int stride) {
-  Vector sums[VECTORS];
-  for (Vector& sum : sums) sum = zero();
-  for (int i = 0; i < terms; i++, x += stride) {
-    const Vector factor = fill(factors[i]);
+  for (; i < terms; i++)
     for (int v = 0; v < VECTORS; v++)
-      sums[v] = fused(factor, load(x + v * LANES), sums[v]);
-  }
-  for (int v = 0; v < VECTORS; v++) store(y + v * LANES, sums[v]);
+      y[v * y_stride + i] =
+          dot(a + v * count, others + static_cast<int64_t>(i) * count, count);
 }
 
-// y = sum of factors[i] * x[i], vectors that lie one after the other.
-template <typename Number>
-void weighted(float* y, const float* factors, int terms, const Number* x, int count) {
+// A part of `weighted`, so many registers wide.
+template <int VECTORS, int WIDTH, typename Number>
+inline void weighted_part(float* y, const float* factors, int factors_stride, int terms,
+                          const Number* x, int count) {
+  Vector sums[VECTORS][WIDTH];
+  for (auto& sum : sums)
+    for (Vector& each : sum) each = zero();
+  for (int i = 0; i < terms; i++, x += count)
+    for (int w = 0; w < WIDTH; w++) {
+      const Vector other = load(x + w * LANES);
+      for (int v = 0; v < VECTORS; v++)
+        sums[v][w] = fused(fill(factors[v * factors_stride + i]), other, sums[v][w]);
+    }
+  for (int v = 0; v < VECTORS; v++)
+    for (int w = 0; w < WIDTH; w++) store(y + v * count + w * LANES, sums[v][w]);
+}
+
+// For some rows of factors: y = sum of factors[i] * x[i], vectors that lie one after the
+// other.
+template <int VECTORS, typename Number>
+void weighted(float* y, const float* factors, int factors_stride, int terms,
+              const Number* x, int count) {
+  constexpr int WIDTH = VECTORS > 1 ? 4 : 8;  // registers there are for the sums
   int c = 0;
-  for (; c + 8 * LANES <= count; c += 8 * LANES)
-    weighted_part<8>(y + c, factors, terms, x + c, count);
+  for (; c + WIDTH * LANES <= count; c += WIDTH * LANES)
+    weighted_part<VECTORS, WIDTH>(y + c, factors, factors_stride, terms, x + c, count);
   for (; c + LANES <= count; c += LANES)
-    weighted_part<1>(y + c, factors, terms, x + c, count);
-  for (; c < count; c++) {
-    y[c] = 0.0f;
-    for (int i = 0; i < terms; i++)
-      y[c] = fused(factors[i], x[static_cast<int64_t>(i) * count + c], y[c]);
-  }
+    weighted_part<VECTORS, 1>(y + c, factors, factors_stride, terms, x + c, count);
+  for (; c < count; c++)
+    for (int v = 0; v < VECTORS; v++) {
+      float sum = 0.0f;
+      for (int i = 0; i < terms; i++)
+        sum = fused(factors[v * factors_stride + i], x[static_cast<int64_t>(i) * count + c],
+                    sum);
+      y[v * count + c] = sum;
+    }
 }
 
 // exp(x) to the last digits of a float: 2^n times a polynomial. Compilers make vectors
@@ -216,6 +248,23 @@ inline float exponential(float x) {
   float power;
   std::memcpy(&power, &bits, sizeof power);
   return p * power;
+}
+
+// Makes shares of 1 of scores: their exponentials over the sum of all.
+void soften(float* scores, int count) {
+  const int whole = count / LANES * LANES;
+  Vector most = fill(-INFINITY), sums = zero();
+  for (int i = 0; i < whole; i += LANES) most = larger(most, load(scores + i));
+  float lane[LANES];
+  store(lane, most);
+  float highest = *std::max_element(lane, lane + LANES);
+  for (int i = whole; i < count; i++) highest = std::max(highest, scores[i]);
+  for (int i = 0; i < count; i++) scores[i] = exponential(scores[i] - highest);
+  for (int i = 0; i < whole; i += LANES) sums = plus(sums, load(scores + i));
+  float sum = total(sums);
+  for (int i = whole; i < count; i++) sum += scores[i];
+  const float share = 1.0f / sum;
+  for (int i = 0; i < count; i++) scores[i] *= share;
 }
 
 // ---------------------------------------------------------------- rounding
@@ -578,6 +627,15 @@ void rotate(float* head, const float* cosines, const float* sines, int half) {
   }
 }
 
+// What a token looks back at: where the keys and values of a kept head begin in a cache.
+template <typename Number>
+struct Seen {
+  const Number* cache;
+  const float* scales;
+  int64_t keys, values;
+  int count;
+};
+
 class Decoder {
  public:
   Decoder(const Model& model, int threads)
@@ -749,15 +807,15 @@ class Decoder {
   }
 
   void attend(const Layer& layer, int number, const Token* tokens, int count, int rank) {
-    const int heads = model_.heads, tasks = count * heads;
+    const int kept_heads = model_.kept_heads, tasks = count * kept_heads;
     // From the last, as the later tokens of a prompt have more to look at.
     for (Range mine = team_.take(tasks); mine.begin < mine.end; mine = team_.take(tasks))
       for (int task = tasks - 1 - mine.begin; task > tasks - 1 - mine.end; task--) {
-        const int t = task / heads, h = task % heads;
+        const int t = task / kept_heads, k = task % kept_heads;
         if (tokens[t].scales)
-          look<int16_t>(layer, number, tokens[t], t, h, rank);
+          look<int16_t>(layer, number, tokens[t], t, k, rank);
         else
-          look<float>(layer, number, tokens[t], t, h, rank);
+          look<float>(layer, number, tokens[t], t, k, rank);
       }
     team_.wait();
     if (!model_.head.codes) return;
@@ -766,32 +824,40 @@ class Decoder {
     team_.wait();
   }
 
-  // What a head of a token gets of the values before it.
+  // What the heads of a token that share a kept head get of the values before it.
   template <typename Number>
-  void look(const Layer& layer, int number, const Token& token, int t, int h, int rank) {
-    const int size = model_.head_size, k = h / (model_.heads / model_.kept_heads);
+  void look(const Layer& layer, int number, const Token& token, int t, int k, int rank) {
     const int first = layer.window ? std::max(0, token.position + 1 - layer.window) : 0;
-    const int seen = token.position + 1 - first;
-    const int64_t keys = plane(token, number, false, k, first);
-    const int64_t values = plane(token, number, true, k, first);
-    const Number* cache = static_cast<const Number*>(token.cache);
-    std::vector<float>& scores = scores_[rank];
-    scores.resize(seen);
-    dots(scores.data(), &joint_[static_cast<size_t>(t) * joint_width_ + h * size],
-         cache + keys * size, seen, size);
-    if (token.scales)
-      for (int i = 0; i < seen; i++) scores[i] *= token.scales[keys + i];
-    float highest = -INFINITY, sum = 0.0f;
-    for (int i = 0; i < seen; i++) {
-      scores[i] *= model_.score_scale;
-      highest = std::max(highest, scores[i]);
+    const Seen<Number> seen{static_cast<const Number*>(token.cache), token.scales,
+                            plane(token, number, false, k, first),
+                            plane(token, number, true, k, first),
+                            token.position + 1 - first};
+    const int each = model_.heads / model_.kept_heads, end = (k + 1) * each;
+    int h = k * each;
+    for (; h + 3 <= end; h += 3) look<3>(seen, t, h, rank);
+    for (; h + 2 <= end; h += 2) look<2>(seen, t, h, rank);
+    if (h < end) look<1>(seen, t, h, rank);
+  }
+
+  // The same for heads that follow each other.
+  template <int HEADS, typename Number>
+  void look(const Seen<Number>& seen, int t, int h, int rank) {
+    const int size = model_.head_size, count = seen.count;
+    std::vector<float>& all = scores_[rank];
+    all.resize(static_cast<size_t>(HEADS) * count);
+    dots<HEADS>(all.data(), count, &joint_[static_cast<size_t>(t) * joint_width_ + h * size],
+                seen.cache + seen.keys * size, count, size);
+    for (int head = 0; head < HEADS; head++) {
+      float* scores = &all[static_cast<size_t>(head) * count];
+      if (seen.scales)
+        for (int i = 0; i < count; i++) scores[i] *= seen.scales[seen.keys + i];
+      for (int i = 0; i < count; i++) scores[i] *= model_.score_scale;
+      soften(scores, count);
+      if (seen.scales)
+        for (int i = 0; i < count; i++) scores[i] *= seen.scales[seen.values + i];
     }
-    for (int i = 0; i < seen; i++) scores[i] = exponential(scores[i] - highest);
-    for (int i = 0; i < seen; i++) sum += scores[i];
-    for (int i = 0; i < seen; i++) scores[i] /= sum;
-    if (token.scales)
-      for (int i = 0; i < seen; i++) scores[i] *= token.scales[values + i];
-    weighted(attended_.at(t) + h * size, scores.data(), seen, cache + values * size, size);
+    weighted<HEADS>(attended_.at(t) + h * size, all.data(), count, count,
+                    seen.cache + seen.values * size, size);
   }
 
   void activate(int count, int rank) {
