@@ -1,14 +1,19 @@
 """Write the sample that `xturing quickstart` trains on: support tickets and their JSON.
 
     uv run python tools/write_sample.py
+    uv run python tools/write_sample.py --rows 5000 --kind preferences --output demo
 
 Every ticket is put together from the word lists below by a seeded generator, so the
 files can be made again bit for bit. Held-out tickets never repeat a training ticket.
+With a folder of another name and more rows, other kinds of them too, it is demo data.
 """
 
+import argparse
 import json
 import random
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 SAMPLE = Path(__file__).parents[1] / "apps/xturing-cli/src/xturing/cli/sample"
 SEED = 20
@@ -100,14 +105,75 @@ def tickets(count: int, seed: int) -> list[dict[str, str]]:
     return list(rows.values())
 
 
-def write(path: Path, rows: list[dict[str, str]]) -> None:
+def chat(row: dict[str, str]) -> dict[str, Any]:
+    """Return a row as a conversation."""
+    return {
+        "messages": [
+            {"role": "user", "content": row["instruction"]},
+            {"role": "assistant", "content": row["target"]},
+        ]
+    }
+
+
+def preference(row: dict[str, str]) -> dict[str, Any]:
+    """Return a row with an answer that is not as good: its issue is another one."""
+    return {
+        "prompt": row["instruction"],
+        "chosen": row["target"],
+        "rejected": mistaken(row["target"]),
+    }
+
+
+def judgement(row: dict[str, str]) -> dict[str, Any]:
+    """Return a row with a verdict; of every other order number, the answer is wrong."""
+    is_right = int(json.loads(row["target"])["order"]) % 2 == 0
+    return {
+        "prompt": row["instruction"],
+        "completion": row["target"] if is_right else mistaken(row["target"]),
+        "label": is_right,
+    }
+
+
+def mistaken(target: str) -> str:
+    """Return the JSON of a ticket with the issue that comes next in the alphabet."""
+    fields = json.loads(target)
+    issues = sorted(ISSUES)
+    following = issues.index(fields["issue"]) + 1
+    return json.dumps(fields | {"issue": issues[following % len(issues)]})
+
+
+KINDS: Mapping[str, Callable[[dict[str, str]], dict[str, Any]]] = {
+    "instructions": dict,
+    "chats": chat,
+    "preferences": preference,
+    "judgements": judgement,
+}
+"""What rows can be written as, by the names that users write."""
+
+
+def write(path: Path, rows: list[dict[str, Any]]) -> None:
     """Write rows as JSON Lines."""
     lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
     path.write_text("".join(lines), encoding="utf-8")
 
 
+def main() -> None:
+    """Read the options, and write training and held-out rows."""
+    parser = argparse.ArgumentParser(
+        description="Write support tickets and their JSON."
+    )
+    parser.add_argument("--rows", type=int, default=TRAINING_ROWS)
+    parser.add_argument("--held-out", type=int, default=HELD_OUT_ROWS)
+    parser.add_argument("--seed", type=int, default=SEED)
+    parser.add_argument("--kind", choices=[*KINDS], default="instructions")
+    parser.add_argument("--output", type=Path, default=SAMPLE, help="a folder")
+    given = parser.parse_args()
+    made = map(KINDS[given.kind], tickets(given.rows + given.held_out, given.seed))
+    rows = list(made)
+    given.output.mkdir(parents=True, exist_ok=True)
+    write(given.output / "tickets.jsonl", rows[: given.rows])
+    write(given.output / "held_out.jsonl", rows[given.rows :])
+
+
 if __name__ == "__main__":
-    rows = tickets(TRAINING_ROWS + HELD_OUT_ROWS, SEED)
-    SAMPLE.mkdir(parents=True, exist_ok=True)
-    write(SAMPLE / "tickets.jsonl", rows[:TRAINING_ROWS])
-    write(SAMPLE / "held_out.jsonl", rows[TRAINING_ROWS:])
+    main()

@@ -31,7 +31,7 @@ TOKENS = 96
 # Tested in places of their own; the server runs until it is stopped.
 ELSEWHERE = (
     *("pip install", "uv build", "xturing quickstart", "xturing models pull"),
-    "xturing api",
+    *("xturing api", "xturing ui"),
 )
 
 

@@ -26,6 +26,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from results import Better, Ratio, add_option, record
+
 ROOT = Path(__file__).parents[2]
 SHARED = ROOT.parent / "shared"
 LONGEST = 8192
@@ -38,6 +40,13 @@ PEERS: Mapping[str, tuple[str, ...]] = {
     ),
 }
 """What each rival's environment holds, beside what that needs."""
+
+
+FIGURES: tuple[tuple[str, Better], ...] = (
+    ("rows_per_second", "more"),
+    ("peak_gb", "less"),
+)
+"""What is compared, and which way is better."""
 
 
 def rows_of(path: Path, count: int) -> list[dict[str, str]]:
@@ -189,7 +198,12 @@ def run_stream(arguments: argparse.Namespace) -> None:
         rows = json.loads(arguments.data.read_text(encoding="utf-8"))
         write_rows(rows, path, arguments.stream * 1e9)
         command = [sys.executable, __file__, "--only", "stream", "--data", str(path)]
-        subprocess.run(command, check=True)
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    print(done.stdout, end="")
+    figures = json.loads(done.stdout.strip().splitlines()[-1])
+    ratio = figures["peak_gb"] / figures["file_gb"]
+    name = "peak memory / size of the file that is streamed"
+    record(arguments.json, [Ratio(name=name, value=ratio, better="less")])
 
 
 def cpu_seconds() -> float:
@@ -258,14 +272,18 @@ def compare(arguments: argparse.Namespace) -> None:
             figures = json.loads(done.stdout.strip().splitlines()[-1])
             runs.setdefault(name, []).append(figures)
             print(json.dumps({"who": name, **figures}), flush=True)
-    for figure, better in (("rows_per_second", "more"), ("peak_gb", "less")):
+    ratios: list[Ratio] = []
+    for figure, better in FIGURES:
         medians = {
             name: statistics.median(figures[figure] for figures in found)
             for name, found in runs.items()
         }
         for peer in arguments.peers:
             ratio = medians["xturing"] / medians[peer]
-            print(f"{figure}: xturing / {peer} = {ratio:.2f} ({better} is better)")
+            name = f"{figure}: xturing / {peer}"
+            print(f"{name} = {ratio:.2f} ({better} is better)")
+            ratios.append(Ratio(name=name, value=ratio, better=better))
+    record(arguments.json, ratios)
 
 
 def _python(name: str) -> list[str]:
@@ -285,6 +303,7 @@ def main() -> None:
     parser.add_argument("--stream", type=float, metavar="GB")
     parser.add_argument("--only", choices=[*RUNNERS, "stream"])
     parser.add_argument("--model", help="folder of the model, when run with --only")
+    add_option(parser)
     arguments = parser.parse_args()
     if arguments.only:
         run(arguments)

@@ -27,6 +27,7 @@ from typing import Any
 
 from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
+from results import Ratio, add_option, record
 
 from xturing.eval.harness import XTuringLM
 from xturing.models import BaseModel
@@ -96,12 +97,20 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=500)
     parser.add_argument("--kinds", nargs="+", default=[*KINDS], choices=[*KINDS])
     parser.add_argument("--batch-sizes", nargs="+", default=["auto", "8", "32"])
+    add_option(parser)
     options = parser.parse_args()
     model = BaseModel.create("smollm2")
     ratios = [
         race(model, kind, options.requests, options.batch_sizes)
         for kind in options.kinds
     ]
+    record(
+        options.json,
+        (
+            Ratio(name=f"rows/s, {kind} answers: xturing / lm-eval", value=ratio)
+            for kind, ratio in zip(options.kinds, ratios, strict=True)
+        ),
+    )
     if min(ratios) < LEAST_RATIO:
         sys.exit(f"{min(ratios):.2f} is less than {LEAST_RATIO}")
 

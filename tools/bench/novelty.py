@@ -24,6 +24,8 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from results import Ratio, add_option, record
+
 from xturing.selfinstruct.novelty import NoveltyFilter
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
@@ -136,6 +138,7 @@ def main() -> None:
         "--sizes", type=int, nargs="+", default=[5000, 10000, 20000, 50000]
     )
     parser.add_argument("--seed", type=int, default=0)
+    add_option(parser)
     arguments = parser.parse_args()
     sizes = arguments.sizes
     largest = max(*sizes, arguments.against)
@@ -160,6 +163,14 @@ def main() -> None:
         f"rouge-score: {rival:.0f} s for {len(few):,} texts, from {decided:,} of them; "
         f"{same:,} of {decided:,} decisions are ours\n"
         f"xturing: {seconds:.2f} s, {ratio:.0f} times as fast"
+    )
+    record(
+        arguments.json,
+        [
+            Ratio(name="seconds: rouge-score / xturing", value=ratio),
+            Ratio(name="decisions as rouge-score's", value=same / decided),
+            Ratio(name="exponent of growth", value=exponent, better="less"),
+        ],
     )
     is_good = ratio >= LEAST_RATIO and exponent <= MOST_GROWTH and same == decided
     sys.exit(not is_good)

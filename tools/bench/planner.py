@@ -15,6 +15,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from results import Ratio, add_option, record
+
 SHARED = Path(__file__).parents[3] / "shared"
 TIME_TOLERANCE = 0.1
 MEMORY_TOLERANCE = 0.15
@@ -69,11 +71,13 @@ def main() -> None:
     parser.add_argument("--max-memory", default=None)
     parser.add_argument("--deadlines", type=float, nargs="+", default=[60, 120, 240])
     parser.add_argument("--only", type=float, help=argparse.SUPPRESS)
+    add_option(parser)
     arguments = parser.parse_args()
     if arguments.only:
         print(json.dumps(one(arguments)))
         return
     is_kept = True
+    ratios: list[Ratio] = []
     for deadline in arguments.deadlines:
         command = [sys.executable, __file__, *sys.argv[1:], "--only", str(deadline)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -84,8 +88,14 @@ def main() -> None:
         memory = found["peak_gb"] / found["peak_gb_predicted"]
         print(json.dumps(found), flush=True)
         print(f"  time {time:.2f} of the deadline, memory {memory:.2f} of the plan")
+        shares = (("time / deadline", time), ("peak memory / plan", memory))
+        ratios += [
+            Ratio(name=f"{name}, {deadline:g} s", value=share, better="one")
+            for name, share in shares
+        ]
         is_kept &= abs(time - 1) <= TIME_TOLERANCE
         is_kept &= abs(memory - 1) <= MEMORY_TOLERANCE
+    record(arguments.json, ratios)
     sys.exit(not is_kept)
 
 

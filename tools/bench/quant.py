@@ -28,6 +28,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from results import Ratio, add_option, record
+
 ROOT = Path(__file__).parents[2]
 SHARED = ROOT.parent / "shared" / "data"
 WINDOW = 500
@@ -39,7 +41,7 @@ DECODING_ROUNDS = 4
 MEGABYTE = 1e6
 
 
-def fidelity(arguments: argparse.Namespace) -> None:
+def fidelity(arguments: argparse.Namespace) -> list[Ratio]:
     """Print the perplexity of the default model under each scheme and backend."""
     from xturing.models import BaseModel
 
@@ -59,6 +61,7 @@ def fidelity(arguments: argparse.Namespace) -> None:
     ]
     if arguments.gptq:
         cases.append(("int4", "gptq", rows))
+    ratios: list[Ratio] = []
     for scheme, backend, calibration in cases:
         started = time.perf_counter()
         made = model.quantize(scheme, backend, calibration=calibration)
@@ -70,9 +73,12 @@ def fidelity(arguments: argparse.Namespace) -> None:
             f"({100 * (found / base - 1):+.2f} %)  made in {seconds:.0f} s",
             flush=True,
         )
+        name = f"perplexity: {' '.join((scheme, backend, how)).strip()} / whole"
+        ratios.append(Ratio(name=name, value=found / base, better="less"))
+    return ratios
 
 
-def qlora(arguments: argparse.Namespace) -> None:
+def qlora(arguments: argparse.Namespace) -> list[Ratio]:
     """Print the held-out loss after LoRA on whole and on 4-bit weights."""
     from xturing.data import open_dataset
     from xturing.models import BaseModel
@@ -96,21 +102,29 @@ def qlora(arguments: argparse.Namespace) -> None:
             f"({change:+.2f} % of full precision's), {report.seconds:.0f} s",
             flush=True,
         )
+    whole = losses.pop("smollm2_lora")
+    return [
+        Ratio(name=f"held-out loss: {name} / whole", value=loss / whole, better="less")
+        for name, loss in losses.items()
+    ]
 
 
-def memory(arguments: argparse.Namespace) -> None:
+def memory(arguments: argparse.Namespace) -> list[Ratio]:
     """Print weights and peaks, each of a process of its own."""
+    ratios: list[Ratio] = []
     for name in ("smollm2", "smollm2_int8", "smollm2_int4"):
-        show(name, in_a_process("load", name))
+        ratios += show(name, in_a_process("load", name))
     with tempfile.TemporaryDirectory() as folder:
         checkpoint = Path(folder) / "billion"
         in_a_process("make", str(checkpoint))
         for name in ("generic_int4", "generic_lora", "generic_lora_kbit"):
             kind = "load" if name == "generic_int4" else "train"
-            show(f"{name}, over a billion", in_a_process(kind, name, str(checkpoint)))
+            figures = in_a_process(kind, name, str(checkpoint))
+            ratios += show(f"{name}, over a billion", figures)
+    return ratios
 
 
-def speed(arguments: argparse.Namespace) -> None:
+def speed(arguments: argparse.Namespace) -> list[Ratio]:
     """Print how fast models decode and train, in turn, and the ratios."""
     from xturing.models import BaseModel
 
@@ -124,13 +138,13 @@ def speed(arguments: argparse.Namespace) -> None:
     models["bitsandbytes nf4"] = models["fp32"].quantize("nf4", "bitsandbytes")
     decoders = {who: decoder(model) for who, model in models.items()}
     found = timed(decoders, DECODING_ROUNDS * arguments.rounds)
-    show_ratios("decoding, seconds a token", found, "fp32")
+    ratios = show_ratios("decoding, seconds a token", found, "fp32")
     steps = {
         name: trainer(BaseModel.create(name))
         for name in ("smollm2_lora", "smollm2_lora_int8", "smollm2_lora_int4")
     }
     found = timed(steps, arguments.rounds)
-    show_ratios("training, seconds a step", found, "smollm2_lora")
+    return ratios + show_ratios("training, seconds a step", found, "smollm2_lora")
 
 
 def perplexity(model: Any, ids: list[int]) -> float:
@@ -208,9 +222,10 @@ def timed(
     return {who: seconds[1:] for who, seconds in found.items()}
 
 
-def show_ratios(what: str, found: dict[str, list[float]], base: str) -> None:
+def show_ratios(what: str, found: dict[str, list[float]], base: str) -> list[Ratio]:
     """Print the medians, and the median of each round's ratio to the base."""
     print(what)
+    medians: list[Ratio] = []
     for who, seconds in found.items():
         ratios = [one / other for one, other in zip(found[base], seconds, strict=True)]
         print(
@@ -218,6 +233,10 @@ def show_ratios(what: str, found: dict[str, list[float]], base: str) -> None:
             f"{statistics.median(ratios):.2f}x as fast as {base}",
             flush=True,
         )
+        if who != base:
+            name = f"{what}: {base} / {who}"
+            medians.append(Ratio(name=name, value=statistics.median(ratios)))
+    return medians
 
 
 def load(name: str, checkpoint: str | None = None) -> dict[str, float]:
@@ -349,22 +368,24 @@ def in_a_process(kind: str, *arguments: str) -> dict[str, float]:
     return json.loads(done.stdout.strip().splitlines()[-1])
 
 
-def show(title: str, figures: dict[str, float]) -> None:
+def show(title: str, figures: dict[str, float]) -> list[Ratio]:
     """Print figures, bytes as megabytes, and what they come to."""
     print(title)
     for name, value in figures.items():
         seconds = name.startswith("seconds")
         shown = f"{value:.1f} s" if seconds else f"{value / MEGABYTE:,.0f} MB"
         print(f"  {name:24} {shown:>12}")
-    if figures.get("the same in fp32"):
-        ratio = figures["quantized layers"] / figures["the same in fp32"]
-        over = figures["peak above start"] - figures["weights"]
-        over -= figures["largest layer in fp32"]
-        print(f"  layers / fp32            {ratio:12.3f}")
-        print(f"  peak - weights - largest {over / MEGABYTE:9,.0f} MB", flush=True)
+    if not figures.get("the same in fp32"):
+        return []
+    ratio = figures["quantized layers"] / figures["the same in fp32"]
+    over = figures["peak above start"] - figures["weights"]
+    over -= figures["largest layer in fp32"]
+    print(f"  layers / fp32            {ratio:12.3f}")
+    print(f"  peak - weights - largest {over / MEGABYTE:9,.0f} MB", flush=True)
+    return [Ratio(name=f"layers / fp32: {title}", value=ratio, better="less")]
 
 
-PARTS: dict[str, Callable[[argparse.Namespace], None]] = {
+PARTS: dict[str, Callable[[argparse.Namespace], list[Ratio]]] = {
     "fidelity": fidelity,
     "qlora": qlora,
     "memory": memory,
@@ -388,8 +409,9 @@ def main() -> None:
     parser.add_argument("--rows", type=Path, default=SHARED / "alpaca_en.json")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--gptq", action="store_true", help="needs the group gptq")
+    add_option(parser)
     arguments = parser.parse_args()
-    PARTS[arguments.part](arguments)
+    record(arguments.json, PARTS[arguments.part](arguments))
 
 
 if __name__ == "__main__":

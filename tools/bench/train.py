@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+from results import Ratio, add_option, record
 from watched.machine_speed import MachineSpeed
 
 SHARED = Path(__file__).parents[3] / "shared"
@@ -226,11 +227,12 @@ def compare(arguments: argparse.Namespace) -> None:
                 print(json.dumps({"who": name, **done[-1]}), flush=True)
         untrained = held_out_loss(None, work / "held_out.json", arguments.max_length)
         print(json.dumps({"who": "untrained", "held_out_loss": untrained}))
-    tell_ratios(runs)
+    record(arguments.json, tell_ratios(runs))
 
 
-def tell_ratios(runs: dict[str, list[Figures]]) -> None:
-    """Print what ours are of theirs, and the shares of ours."""
+def tell_ratios(runs: dict[str, list[Figures]]) -> list[Ratio]:
+    """Print what ours are of theirs, and the shares of ours; return the ratios."""
+    ratios: list[Ratio] = []
 
     def median(name: str, figure: str, *, at_equal_speed: bool = False) -> float:
         return statistics.median(
@@ -245,11 +247,16 @@ def tell_ratios(runs: dict[str, list[Figures]]) -> None:
                 theirs = median(name, "tokens_per_second", at_equal_speed=is_equal)
                 about = " at equal speed of the machine" if is_equal else ""
                 print(f"{figure}: {mine / theirs:.2f} x {name}{about}")
+                said = f"{figure}{about}: xturing / {name}"
+                ratios.append(Ratio(name=said, value=mine / theirs))
         for figure in ("peak_gb", "held_out_loss"):
             ratio = median("xturing", figure) / median(name, figure)
             print(f"{figure}: {ratio:.4f} x {name}")
+            said = f"{figure}: xturing / {name}"
+            ratios.append(Ratio(name=said, value=ratio, better="less"))
     for figure in ("flops_share", "outside_share"):
         print(f"{figure}: {median('xturing', figure):.3f}")
+    return ratios
 
 
 def main() -> None:
@@ -264,6 +271,7 @@ def main() -> None:
     parser.add_argument("--max-length", type=int, default=512)
     parser.add_argument("--only-ours", action="store_true")
     parser.add_argument("--adapter", type=Path, help="where --only-ours saves")
+    add_option(parser)
     arguments = parser.parse_args()
     if arguments.only_ours:
         print(json.dumps(ours(arguments)))

@@ -45,7 +45,10 @@ def api(
     ] = 5000,
     api_key: KeyOption = None,
     no_auth: Annotated[
-        bool, typer.Option("--no-auth", help="Answer other machines without a key.")
+        bool,
+        typer.Option(
+            "--no-auth", help="Let other machines in without: they need no key."
+        ),
     ] = False,
     adapter: AdapterOption = None,
     max_running: Annotated[
@@ -79,7 +82,9 @@ def api(
     force: Annotated[
         bool,
         typer.Option(
-            "--force", help="Serve a folder whose prompts are not as they were saved."
+            "--force",
+            help="Go on all the same: with a folder whose prompts are not as they were "
+            "saved.",
         ),
     ] = False,
 ) -> None:

@@ -13,8 +13,11 @@ from xturing.cli.model_options import (
     LengthOption,
     ModelOption,
     WeightsOption,
+    length_layer,
     open_chosen,
 )
+from xturing.cli.setting_options import ConfigOption, SetOption, generation_layers
+from xturing.core.settings import Layer
 
 if TYPE_CHECKING:
     from xturing.models import BaseModel
@@ -39,15 +42,20 @@ def chat(
     engine: EngineOption = "auto",
     max_new_tokens: LengthOption = None,
     weights: WeightsOption = None,
+    config: ConfigOption = None,
+    settings: SetOption = None,
 ) -> None:
     """Talk to a model; it remembers the conversation.
 
     Example: xturing chat -m tuned --compare smollm2
     """
     first = [{"role": "system", "content": system}] if system else []
-    speakers = [_speaker(model, weights, max_new_tokens, engine, first)]
+    layers = generation_layers(config, settings)
+    if max_new_tokens is not None:
+        layers.append(length_layer(max_new_tokens))
+    speakers = [_speaker(model, weights, layers, engine, first)]
     if compare is not None:
-        speakers.append(_speaker(compare, None, max_new_tokens, engine, first))
+        speakers.append(_speaker(compare, None, layers, engine, first))
     try:
         _converse(speakers)
     finally:
@@ -84,13 +92,13 @@ class Speaker:
 def _speaker(
     model: str,
     weights: str | None,
-    max_new_tokens: int | None,
+    layers: list[Layer],
     engine: str,
     first: list[dict[str, str]],
 ) -> Speaker:
     from xturing.models.inference import open_engine
 
-    opened = open_chosen(model, weights, max_new_tokens)
+    opened = open_chosen(model, weights, layers=layers)
     with render.notices():
         speaker = Speaker(model, opened, open_engine(opened, engine), first)
     speaker.reset()

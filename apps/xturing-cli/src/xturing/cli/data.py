@@ -22,9 +22,15 @@ from xturing.cli.data_options import (
     SplitOption,
     reading,
 )
+from xturing.cli.json_output import JsonOption, answer
 from xturing.cli.model_options import ModelOption, TemplateOption, WeightsOption
 
-app = typer.Typer(help="See what is in your rows, before anything is learnt from them.")
+app = typer.Typer(
+    help="""See what is in your rows, before anything is learnt from them.
+
+    Example: xturing data check rows.jsonl
+    """
+)
 
 GAP = ("  ", render.Ink("", "", ("", "")))
 
@@ -42,6 +48,7 @@ def check(
     split: SplitOption = None,
     shape: ShapeOption = None,
     columns: MapOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Tell how rows are read, and every one that is wrong.
 
@@ -50,6 +57,10 @@ def check(
     from xturing.data import problems
 
     found = problems(path, **reading(source, split, shape, columns))
+    if as_json:
+        shape = found.shape and found.shape.decision
+        told = {**vars(found), "shape": shape, "problems": found.shown}
+        answer({name: told[name] for name in told if name != "shown"})
     if found.shape is not None:
         render.say(f"Read as {found.read_as}; {found.shape.decision}")
     for problem in found.shown:
@@ -66,7 +77,9 @@ def check(
 def preview(
     path: RowsArgument,
     model: ModelOption,
-    rows: Annotated[int, typer.Option("-n", min=1, help="Rows to show.")] = 3,
+    rows: Annotated[
+        int, typer.Option("-n", "--count", min=1, help="How many: rows to show.")
+    ] = 3,
     max_length: MaxLengthOption = None,
     weights: WeightsOption = None,
     chat_template: TemplateOption = None,
@@ -74,6 +87,7 @@ def preview(
     split: SplitOption = None,
     shape: ShapeOption = None,
     columns: MapOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Show what is learnt of each row, and what would be cut off.
 
@@ -85,6 +99,21 @@ def preview(
     dataset = open_dataset(path, limit=rows, **options)
     render.say(f"Read as {dataset.read_as}; {dataset.decision}")
     tokenizer, limit = opened(model, weights, chat_template, max_length)
+    if as_json:
+        shown = [
+            {
+                "place": title,
+                "tokens": len(example),
+                "learnt": example.supervised,
+                "parts": [
+                    {"text": text, "part": ink.name}
+                    for text, ink in pieces(example, tokenizer, limit)
+                ],
+            }
+            for title, example in sides(dataset, tokenizer)
+        ]
+        answer({"max_length": limit, "rows": shown})
+        return
     render.say("Shown as: ")
     render.inked(piece for ink in (*INKS, CUT) for piece in ((ink.name, ink), GAP))
     for title, example in sides(dataset, tokenizer):

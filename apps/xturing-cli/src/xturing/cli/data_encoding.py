@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 MaxLengthOption = Annotated[
     int | None,
     typer.Option(
-        "--max-length", min=2, help="Tokens of a row; by default the model's setting."
+        "--max-length",
+        min=2,
+        help="Most tokens of a row: the model's own setting if left out.",
     ),
 ]
 

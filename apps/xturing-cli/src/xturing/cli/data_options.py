@@ -11,6 +11,15 @@ if TYPE_CHECKING:
     from xturing.data.reading import ReadingOptions
 
 RowsArgument = Annotated[str, typer.Argument(help="The rows: a file or a folder.")]
+DataOption = Annotated[
+    str, typer.Option("-d", "--data", help="The rows: a file or a folder.")
+]
+OptionalDataOption = Annotated[
+    str | None, typer.Option("-d", "--data", help="The rows: a file or a folder.")
+]
+LimitOption = Annotated[
+    int | None, typer.Option("--limit", help="Use only the first rows.")
+]
 SourceOption = Annotated[
     str | None, typer.Option(help="What the rows are in: json, csv, lines, …")
 ]

@@ -16,11 +16,17 @@ from xturing.cli.data_options import (
     SplitOption,
     reading,
 )
-from xturing.cli.model_options import TemplateOption, WeightsOption
+from xturing.cli.json_output import JsonOption, answer
+from xturing.cli.model_options import (
+    MODEL_HELP,
+    TemplateOption,
+    WeightsOption,
+    known_models,
+)
 from xturing.core.errors import DataError
 
 if TYPE_CHECKING:
-    from xturing.data import Example
+    from xturing.data import Example, Ledger
 
 BINS = 12
 COMPARED = ("preference", "judgement")
@@ -30,7 +36,13 @@ COMPARED = ("preference", "judgement")
 def stats(
     path: RowsArgument,
     model: Annotated[
-        str | None, typer.Option("-m", "--model", help="Count this model's tokens.")
+        str | None,
+        typer.Option(
+            "-m",
+            "--model",
+            autocompletion=known_models,
+            help=f"{MODEL_HELP} Its tokens are counted.",
+        ),
     ] = None,
     max_length: MaxLengthOption = None,
     weights: WeightsOption = None,
@@ -39,6 +51,7 @@ def stats(
     split: SplitOption = None,
     shape: ShapeOption = None,
     columns: MapOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Draw how long rows are, and show what each length policy would make of them.
 
@@ -53,18 +66,27 @@ def stats(
     )
     if model is None:
         lengths = [_characters(dataset.record(row)) for row in range(len(dataset))]
-        _show_lengths("Characters a row", lengths)
+        if as_json:
+            answer({"rows": len(dataset), "characters_a_row": quantiles(lengths)})
+        else:
+            _show_lengths("Characters a row", lengths)
         return
     tokenizer, limit = opened(model, weights, chat_template, max_length)
     examples = [example for _, example in sides(dataset, tokenizer)]
     lengths = [len(example) for example in examples]
-    if dataset.kind in COMPARED:
+    longer = sum(length > limit for length in lengths)
+    is_compared = dataset.kind in COMPARED
+    ledgers, refusals = ({}, {}) if is_compared else policies(examples, limit)
+    if as_json:
+        told = {"max_length": limit, "longer": longer, "policies": ledgers}
+        told |= {"tokens_a_row": quantiles(lengths), "refused_by": refusals}
+        answer({"rows": len(dataset), **told})
+    elif is_compared:
         _show_lengths("Tokens an answer, its prompt included", lengths)
-        longer = sum(length > limit for length in lengths)
         render.say(f"{longer:,} of {len(lengths):,} have more than {limit:,}")
     else:
         _show_lengths("Tokens a row", lengths)
-        _show_policies(examples, limit)
+        _show_policies(ledgers, refusals, limit)
 
 
 def _characters(record: Any) -> int:
@@ -83,15 +105,22 @@ def _show_lengths(title: str, lengths: list[int]) -> None:
     edges = _edges(min(lengths), max(lengths))
     counts = Counter(bisect_right(edges, length) - 1 for length in lengths)
     render.histogram([(f"{edge:,}", counts[i]) for i, edge in enumerate(edges[:-1])])
-    ordered = sorted(lengths)
-    half, most, nearly_all = (
-        ordered[-(-len(ordered) * percent // 100) - 1] for percent in (50, 90, 99)
-    )
+    found = quantiles(lengths)
     render.say()
     render.say(
-        f"Half have at most {half:,}, 9 of 10 at most {most:,}, 99 of 100 at most "
-        f"{nearly_all:,}, the longest {ordered[-1]:,}; together {sum(lengths):,}"
+        f"Half have at most {found['50 %']:,}, 9 of 10 at most {found['90 %']:,}, 99 "
+        f"of 100 at most {found['99 %']:,}, the longest {found['100 %']:,}; together "
+        f"{sum(lengths):,}"
     )
+
+
+def quantiles(lengths: list[int]) -> dict[str, int]:
+    """Return what half of the lengths, 9 of 10, 99 of 100 and all are at most."""
+    ordered = sorted(lengths)
+    return {
+        f"{percent} %": ordered[-(-len(ordered) * percent // 100) - 1]
+        for percent in (50, 90, 99, 100)
+    }
 
 
 def _edges(least: int, most: int) -> list[int]:
@@ -103,29 +132,41 @@ def _edges(least: int, most: int) -> list[int]:
     return list(range(first, most + width + 1, width))
 
 
-def _show_policies(examples: "list[Example]", limit: int) -> None:
+def policies(
+    examples: "list[Example]", limit: int
+) -> "tuple[dict[str, Ledger], dict[str, str]]":
+    """Return the ledger of each length policy, or what it says where it refuses."""
     from xturing.data import Book, fit
-    from xturing.data.ledger import PARTS_SHOWN
     from xturing.data.lengths import LengthPolicy
 
-    columns, ledgers = [], []
+    ledgers: dict[str, Ledger] = {}
+    refusals: dict[str, str] = {}
     for policy in get_args(LengthPolicy):
         book = Book()
         try:
             for _ in fit(examples, limit, policy, book):
                 pass
         except DataError as error:
-            render.heading(f"length_policy={policy} refuses them")
-            render.say(str(error))
+            refusals[policy] = str(error)
         else:
-            columns.append(policy)
-            ledgers.append(book.ledger())
+            ledgers[policy] = book.ledger()
+    return ledgers, refusals
+
+
+def _show_policies(
+    ledgers: "dict[str, Ledger]", refusals: dict[str, str], limit: int
+) -> None:
+    from xturing.data.ledger import PARTS_SHOWN
+
+    for policy, reason in refusals.items():
+        render.heading(f"length_policy={policy} refuses them")
+        render.say(reason)
     if not ledgers:
         return
     render.heading(f"Tokens by length policy, for max_length={limit:,}")
     table = [
-        [title, *(f"{getattr(ledger, part):,}" for ledger in ledgers)]
+        [title, *(f"{getattr(ledger, part):,}" for ledger in ledgers.values())]
         for title, part in PARTS_SHOWN
         if part != "padding"
     ]
-    render.table(["", *columns], table, numbers=True)
+    render.table(["", *ledgers], table, numbers=True)

@@ -17,9 +17,16 @@ from xturing.cli.data_options import (
     SplitOption,
     reading,
 )
+from xturing.cli.dry_running import show_intent
+from xturing.cli.json_output import JsonOption, answer
+from xturing.cli.output_options import DryRunOption
 from xturing.core.errors import DataError, OutputError, SettingsError
 from xturing.core.files import new_file, new_folder, refuse_used
 
+NearOption = Annotated[
+    float | None,
+    typer.Option(help="Rows that are this alike count as one, too: 0.8 is usual."),
+]
 SeedOption = Annotated[int, typer.Option(help="What chance follows from.")]
 CLUSTERS_SHOWN = 5
 
@@ -28,12 +35,17 @@ def convert(
     rows: RowsArgument,
     output: OutputArgument,
     to: Annotated[
-        str, typer.Option("--to", help="messages, alpaca, xturing, sharegpt, …")
+        str,
+        typer.Option(
+            "--to", help="What to write: messages, alpaca, xturing, sharegpt, …"
+        ),
     ],
     source: SourceOption = None,
     split: SplitOption = None,
     shape: ShapeOption = None,
     columns: MapOption = None,
+    dry_run: DryRunOption = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Write rows in another shape; what it cannot hold is an error, never lost.
 
@@ -44,21 +56,22 @@ def convert(
 
     stream = open_stream(rows, **reading(source, split, shape, columns))
     render.say(f"Read as {stream.shape.decision}")
-    count = _write(output, converted(stream.records(), to))
-    render.say(f"{count:,} rows written to {output}, as {to}")
+    count = _write(output, converted(stream.records(), to), dry_run=dry_run)
+    facts = {"rows": count, "format": to, "output": output}
+    text = f"{count:,} rows written to {output}, as {to}"
+    _conclude(facts, text, dry_run=dry_run, as_json=as_json)
 
 
 def dedup(
     rows: RowsArgument,
     output: OutputArgument,
-    near: Annotated[
-        float | None,
-        typer.Option(help="Drop rows that are this alike, too: 0.8 is usual."),
-    ] = None,
+    near: NearOption = None,
     source: SourceOption = None,
     split: SplitOption = None,
     shape: ShapeOption = None,
     columns: MapOption = None,
+    dry_run: DryRunOption = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Write rows without those that say what an earlier one says.
 
@@ -80,8 +93,10 @@ def dedup(
     if more > 0:
         render.say(f"and {more:,} more rows with copies")
     kept = frozenset(found.kept)
-    count = _write(output, _chosen(stream.table.rows(), kept))
-    render.say(f"{count:,} rows written to {output}, {len(found.dropped):,} left out")
+    count = _write(output, _chosen(stream.table.rows(), kept), dry_run=dry_run)
+    facts = {"rows": count, "left_out": len(found.dropped), "output": output}
+    text = f"{count:,} rows written to {output}, {len(found.dropped):,} left out"
+    _conclude(facts, text, dry_run=dry_run, as_json=as_json)
 
 
 def split(
@@ -95,14 +110,13 @@ def split(
             metavar="NAME=SHARE", help="A part; train=0.9 valid=0.1 by default."
         ),
     ] = None,
-    near: Annotated[
-        float | None,
-        typer.Option(help="Keep rows that are this alike together, too."),
-    ] = None,
+    near: NearOption = None,
     seed: SeedOption = 0,
     source: SourceOption = None,
     shape: ShapeOption = None,
     columns: MapOption = None,
+    dry_run: DryRunOption = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Write rows in parts; the same question is never in two of them.
 
@@ -117,12 +131,16 @@ def split(
     stream = open_stream(rows, **reading(source, None, shape, columns))
     nearness = None if near is None else Nearness(threshold=near)
     parts = divided(stream, shares, seed=seed, near=nearness).parts
-    with new_folder(output) as draft:
-        for name, indices in parts.items():
-            chosen = _chosen(stream.table.rows(), frozenset(indices))
-            count = _write(draft / f"{name}.jsonl", chosen)
-            render.say(f"{count:,} rows are {name}")
-    render.say(f"Written to {output}")
+    counts = {name: len(indices) for name, indices in parts.items()}
+    if not dry_run:
+        with new_folder(output) as draft:
+            for name, indices in parts.items():
+                chosen = _chosen(stream.table.rows(), frozenset(indices))
+                _write(draft / f"{name}.jsonl", chosen)
+    for name, count in counts.items():
+        render.say(f"{count:,} rows are {name}")
+    facts = {"parts": counts, "output": output}
+    _conclude(facts, f"Written to {output}", dry_run=dry_run, as_json=as_json)
 
 
 def mix(
@@ -132,12 +150,14 @@ def mix(
         typer.Argument(metavar="ROWS=WEIGHT...", help="Rows, and their weights."),
     ],
     count: Annotated[
-        int | None, typer.Option("--rows", min=1, help="Rows to write.")
+        int | None, typer.Option("--rows", min=1, help="How many rows: to write.")
     ] = None,
     repeat: Annotated[
         bool, typer.Option("--repeat", help="Begin anew with rows that are used up.")
     ] = False,
     seed: SeedOption = 0,
+    dry_run: DryRunOption = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Write several sets of rows as one, in the proportions that are asked for.
 
@@ -156,7 +176,22 @@ def mix(
             f"{share.taken:,} rows of {share.origin}: {share.epochs:.2f} times its "
             f"{share.rows:,}"
         )
-    render.say(f"{_write(output, dataset):,} rows written to {output}")
+    written = _write(output, dataset, dry_run=dry_run)
+    facts = {"rows": written, "mixture": mixture.shares, "output": output}
+    text = f"{written:,} rows written to {output}"
+    _conclude(facts, text, dry_run=dry_run, as_json=as_json)
+
+
+def _conclude(
+    facts: Mapping[str, object], text: str, *, dry_run: bool, as_json: bool
+) -> None:
+    """Say what was written, or would be."""
+    if dry_run:
+        show_intent(facts, as_json=as_json)
+    elif as_json:
+        answer(facts)
+    else:
+        render.say(text)
 
 
 def _chosen(
@@ -165,8 +200,12 @@ def _chosen(
     return (row for index, (row, _) in enumerate(rows) if index in wanted)
 
 
-def _write(path: Path, rows: Iterable[Mapping[str, Any]]) -> int:
+def _write(
+    path: Path, rows: Iterable[Mapping[str, Any]], *, dry_run: bool = False
+) -> int:
     """Write rows to a new file, one a line, and return how many there are.
+
+    In a dry run they are gone through, but not written.
 
     Raises:
         OutputError: the file is there already, or is not to be one of lines.
@@ -176,11 +215,13 @@ def _write(path: Path, rows: Iterable[Mapping[str, Any]]) -> int:
         raise OutputError(f"{path} is to be a file of JSON lines: name it *.jsonl.")
     if path.exists():
         raise OutputError(f"{path} is there already. Name a new file.")
-    count = 0
+    lines = (
+        json.dumps(row, ensure_ascii=False, default=_unwritable) + "\n" for row in rows
+    )
+    if dry_run:
+        return sum(1 for _ in lines)
     with new_file(path) as draft, draft.open("w", encoding="utf-8") as file:
-        for count, row in enumerate(rows, start=1):  # noqa: B007  # told below
-            file.write(json.dumps(row, ensure_ascii=False, default=_unwritable) + "\n")
-    return count
+        return sum(1 for line in lines if file.write(line))
 
 
 def _unwritable(value: object) -> object:

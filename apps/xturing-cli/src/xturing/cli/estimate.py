@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from xturing.cli import render
+from xturing.cli.json_output import JsonOption, answer
 from xturing.cli.model_options import ModelOption, WeightsOption
 
 if TYPE_CHECKING:
@@ -16,12 +17,15 @@ def estimate(
     weights: WeightsOption = None,
     batch_size: Annotated[
         int | None,
-        typer.Option("--batch-size", min=1, help="Rows that are trained on at once."),
+        typer.Option("--batch-size", min=1, help="Rows at once: those to train on."),
     ] = None,
     max_length: Annotated[
         int | None,
-        typer.Option("--max-length", min=2, help="Tokens of a row, and of a chat."),
+        typer.Option(
+            "--max-length", min=2, help="Most tokens of a row: and of a chat."
+        ),
     ] = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Show what a model needs to be loaded, served and trained, in every scheme.
 
@@ -33,6 +37,9 @@ def estimate(
     with render.notices():
         found = estimates(model, weights, batch_size=batch_size, max_length=max_length)
     device = default_device()
+    if as_json:
+        answer({"model": model, "device": device.name, "estimates": found})
+        return
     render.heading(f"{model} on {device.name} ({device.reason})")
     columns = ["scheme", "weights", "load", "serve", "train LoRA", "train all"]
     render.table(columns, [_cells(one) for one in found], numbers=True)

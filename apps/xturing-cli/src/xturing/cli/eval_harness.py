@@ -1,11 +1,12 @@
 """`xturing eval --harness`: public benchmarks by lm-evaluation-harness."""
 
-import json
 from typing import TYPE_CHECKING, Any
 
 from xturing.cli import render
+from xturing.cli.eval_dry_running import show_harness_plan
 from xturing.cli.eval_options import Asked
 from xturing.cli.eval_shown import progress
+from xturing.cli.json_output import answer
 from xturing.core.errors import SettingsError
 from xturing.core.files import write_json
 from xturing.core.settings import DEFAULT
@@ -37,6 +38,9 @@ def run(
     config = asked.resolved()
     _refuse_others(asked, config)
     names = [name.strip() for name in tasks.split(",") if name.strip()]
+    if asked.dry_run:
+        show_harness_plan(models, names, asked)
+        return
     opened = asked.opener()
     found: list[HarnessResult] = []
     for reference in models:
@@ -61,7 +65,7 @@ def run(
         asked.output.mkdir(parents=True, exist_ok=True)
         write_json(asked.output / HARNESS_FILE, told)
     if asked.as_json:
-        render.write(json.dumps(told, indent=2, ensure_ascii=False) + "\n")
+        answer(told)
 
 
 def _given(config: "EvalConfig", name: str) -> Any:

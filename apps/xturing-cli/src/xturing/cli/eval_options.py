@@ -8,14 +8,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from xturing.cli.data_options import (
+    LimitOption,
     MapOption,
+    OptionalDataOption,
     ShapeOption,
     SourceOption,
     SplitOption,
     reading,
 )
+from xturing.cli.json_output import JsonOption
 from xturing.cli.model_options import TemplateOption, WeightsOption, open_chosen
 from xturing.cli.option_groups import grouped
+from xturing.cli.output_options import DryRunOption
 from xturing.cli.setting_options import ConfigOption, SetOption, setting_layers
 from xturing.core.errors import SettingsError
 
@@ -40,32 +44,26 @@ BoundOption = Annotated[
         "above it.",
     ),
 ]
-JsonOption = Annotated[
-    bool, typer.Option("--json", help="Write what was found as JSON.")
-]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Asked:
     """What models are asked, and what is done with it: each field is an option."""
 
-    data: Annotated[
-        str | None, typer.Option("-d", "--data", help="Rows: a file or a folder.")
-    ] = None
+    data: OptionalDataOption = None
     task: Annotated[
         str | None,
         typer.Option("--task", help="A task's name (`xturing eval list`) or file."),
     ] = None
     metrics: MetricsOption = None
-    limit: Annotated[
-        int | None, typer.Option("--limit", min=1, help="Ask only the first rows.")
-    ] = None
+    limit: LimitOption = None
     output: Annotated[
         Path | None,
         typer.Option(
             "-o",
             "--output",
-            help="Folder for answers and reports; the same command goes on there.",
+            help="Where the result goes: answers and reports; the same command goes on "
+            "there.",
         ),
     ] = None
     fail_under: BoundOption = None
@@ -77,6 +75,7 @@ class Asked:
     split: SplitOption = None
     shape: ShapeOption = None
     columns: MapOption = None
+    dry_run: DryRunOption = False
     as_json: JsonOption = False
 
     def subject(self) -> object:

@@ -1,6 +1,5 @@
 """Evaluations on the terminal: progress, scores, verdicts."""
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +9,7 @@ import typer
 
 from xturing.cli import render
 from xturing.cli.fidelity import GATE_FAILED
+from xturing.cli.json_output import answer
 from xturing.core.events import Event, Notice, listening
 
 if TYPE_CHECKING:
@@ -43,8 +43,7 @@ def show(found: "Evaluation", folder: Path | None, *, as_json: bool) -> None:
     if as_json:
         from xturing.eval.reporting.report_json import as_dict
 
-        told = json.dumps(as_dict(found), indent=2, ensure_ascii=False)
-        render.write(told + "\n")
+        answer(as_dict(found))
     else:
         _show_scores(found)
         _show_verdicts(found)

@@ -6,16 +6,18 @@ from typing import Annotated
 import typer
 
 from xturing.cli import render
+from xturing.cli.eval_dry_running import show_plan
 from xturing.cli.eval_options import (
     Asked,
     BoundOption,
-    JsonOption,
     MetricsOption,
     asking,
     gates_of,
     names_of,
 )
 from xturing.cli.eval_shown import progress, show
+from xturing.cli.json_output import JsonOption, answer
+from xturing.cli.model_options import MODEL_HELP, known_models
 from xturing.cli.selfinstruct_options import Asked as Judge
 from xturing.cli.selfinstruct_options import asking as judging
 from xturing.core.errors import SettingsError
@@ -39,7 +41,8 @@ def evaluate(
         typer.Option(
             "-m",
             "--model",
-            help="A name, a folder, or an evaluation's folder; the first is the base "
+            autocompletion=known_models,
+            help=f"{MODEL_HELP} Or the folder of an evaluation; the first is the base "
             "of comparisons. May be given many times.",
         ),
     ] = None,
@@ -69,11 +72,12 @@ def evaluate(
 ) -> None:
     """Score models on rows, tasks or benchmarks, with intervals and a verdict.
 
-    Examples: xturing eval -m tuned -d held_out.jsonl -o scores
+    Example: xturing eval -m tuned -d held_out.jsonl -o scores
 
-    xturing eval -m smollm2 --task common_sense --fail-under choice_accuracy=0.3
+    Example: xturing eval -m smollm2 --task common_sense --fail-under
+    choice_accuracy=0.3
 
-    xturing eval -m smollm2 --harness hellaswag,arc_easy
+    Example: xturing eval -m smollm2 --harness hellaswag,arc_easy
     """
     if context.invoked_subcommand is not None:
         return
@@ -100,10 +104,21 @@ def evaluate(
 
 
 @app.command("list")
-def list_tasks() -> None:
-    """List the tasks and the metrics that there are."""
+def list_tasks(as_json: JsonOption = False) -> None:
+    """List the tasks and the metrics that there are.
+
+    Example: xturing eval list
+    """
     from xturing.eval import METRICS, bundled_tasks
 
+    if as_json:
+        names = ("name", "version", "description")
+        tasks = [
+            {name: getattr(task, name) for name in names} for task in bundled_tasks()
+        ]
+        metrics = {name: _summary(METRICS[name]) for name in METRICS}
+        answer({"tasks": tasks, "metrics": metrics})
+        return
     render.heading("Tasks (--task)")
     render.table(
         ["name", "version", "what is asked"],
@@ -144,6 +159,7 @@ def judge(
         typer.Option(help="Mark the last model's answers by it, in place of pairs."),
     ] = None,
     scale: Annotated[int, typer.Option(min=2, help="The best mark.")] = 5,
+    as_json: JsonOption = False,
 ) -> None:
     """Ask a language model which of two models' answers are better.
 
@@ -164,13 +180,23 @@ def judge(
     else:
         found = judge_pairs(results[0], results[-1], criteria=criteria, **terms)
     write_json(folder / f"{JUDGE}.json", found.as_dict())
-    render.say(found.sentence)
+    if as_json:
+        answer(found.as_dict())
+    else:
+        render.say(found.sentence)
 
 
 @asking
 def compare(
-    base: Annotated[str, typer.Argument(help="A name, or a folder.")],
-    other: Annotated[str, typer.Argument(help="The model that may be better.")],
+    base: Annotated[
+        str, typer.Argument(help="A name, or a folder.", autocompletion=known_models)
+    ],
+    other: Annotated[
+        str,
+        typer.Argument(
+            help="The model that may be better.", autocompletion=known_models
+        ),
+    ],
     asked: Asked,
 ) -> None:
     """Say whether one model is better than another on the same rows, and how sure.
@@ -184,6 +210,9 @@ def _run(models: list[str], asked: Asked, *, refuses_regressions: bool = False) 
     from xturing.eval import evaluate as evaluated
 
     subject, config = asked.subject(), asked.resolved()
+    if asked.dry_run:
+        show_plan(models, asked, subject, config)
+        return
     gates = asked.gates(refuses_regressions=refuses_regressions)
     with progress():
         found = evaluated(

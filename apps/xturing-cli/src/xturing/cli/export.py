@@ -6,40 +6,51 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from xturing.cli import render
-from xturing.cli.fidelity import GATE_FAILED, line
+from xturing.cli.dry_running import checked_model, show_intent
+from xturing.cli.fidelity import GATE_FAILED, as_dict, line
+from xturing.cli.json_output import JsonOption, answer
+from xturing.cli.model_options import ModelArgument, OptionalModelOption, the_one
+from xturing.cli.output_options import (
+    DryRunOption,
+    OptionalFolderOption,
+    OverwriteOption,
+)
 
 if TYPE_CHECKING:
     from xturing.models.exporting import Exported
 
 
 def export(
-    model: Annotated[
-        str, typer.Argument(metavar="DIR", help="A saved model's folder, or a name.")
-    ],
     to: Annotated[
-        str, typer.Option("--to", help="safetensors, gguf, ollama, onnx or openvino.")
+        str,
+        typer.Option(
+            "--to", help="What to write: safetensors, gguf, ollama, onnx or openvino."
+        ),
     ],
-    output: Annotated[
-        Path | None,
-        typer.Option("-o", "--output", help="A new folder; DIR-FORMAT otherwise."),
-    ] = None,
+    folder: ModelArgument = None,
+    model: OptionalModelOption = None,
+    output: OptionalFolderOption = None,
     scheme: Annotated[
         str | None,
         typer.Option(
-            "--scheme", help="How gguf and ollama keep weights: f16, q8_0 or f32."
+            "--scheme",
+            help="How weights are kept: f16, q8_0 or f32, by gguf and ollama.",
         ),
     ] = None,
     force: Annotated[
         bool,
-        typer.Option("--force", help="Accept a result that differs from the model."),
+        typer.Option(
+            "--force", help="Go on all the same: with what differs from the model."
+        ),
     ] = False,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace the folder if it is there.")
-    ] = False,
+    overwrite: OverwriteOption = False,
+    dry_run: DryRunOption = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Write a model for other programs, open it again, and compare it with the model.
 
-    With too great a difference the files stay, and the command ends with the code 3.
+    Without -o it goes to MODEL-FORMAT. With too great a difference the files stay, and
+    the command ends with the code 3.
     Example: xturing export tuned --to gguf --scheme q8_0
     """
     from xturing.core.files import refuse_used
@@ -49,19 +60,40 @@ def export(
     from xturing.models.exporting.exporter import chosen_scheme
 
     # Before anything slow begins.
-    chosen_scheme(EXPORTERS[to](), to, scheme)
-    folder = output or Path(f"{Path(model).expanduser().resolve().name}-{to}")
+    named = the_one(folder, model)
+    kept = chosen_scheme(EXPORTERS[to](), to, scheme)
+    place = output or Path(f"{Path(named).expanduser().resolve().name}-{to}")
     if not overwrite:
-        refuse_used(folder)
+        refuse_used(place)
+    if dry_run:
+        facts = {"format": to, "scheme": kept, "output": place}
+        show_intent({**checked_model(named).facts, **facts}, as_json=as_json)
+        return
     with render.notices():
-        opened = open_model(model)
+        opened = open_model(named)
     render.note(f"Writing {to}, and comparing the result with the model")
-    made = write(opened, to, folder, scheme=scheme, overwrite=overwrite)
-    _show(made, to)
+    made = write(opened, to, place, scheme=scheme, overwrite=overwrite)
+    if as_json:
+        answer(_as_dict(made, to))
+    else:
+        _show(made, to)
     if not made.is_faithful:
         _complain(made, force)
     render.say()
-    render.say(f"Saved to {folder}.")
+    render.say(f"Saved to {place}.")
+
+
+def _as_dict(made: "Exported", to: str) -> dict[str, object]:
+    return {
+        "format": to,
+        "scheme": made.scheme,
+        "output": made.folder,
+        "files": dict(made.files),
+        "fidelity": as_dict(made.fidelity),
+        "difference": made.difference,
+        "bound": made.bound,
+        "passed": made.is_faithful,
+    }
 
 
 def _show(made: "Exported", to: str) -> None:

@@ -1,16 +1,18 @@
 """What was lost on the way from one model to another, and the gate that it has to pass.
 
-A model that lost too much is not written: `refuse_loss` ends the command with a code of
-its own.
+A model that lost too much is not written, and the command ends with a code of its own.
 """
 
 import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from xturing.cli import render
+from xturing.cli.json_output import answer
 
 if TYPE_CHECKING:
     from xturing.data import BaseDataset
@@ -55,12 +57,25 @@ def rows_of(model: "BaseModel", dataset: "BaseDataset | None") -> "list[Row] | N
     return [*labelled_rows(model, dataset)] if dataset is not None else None
 
 
+def compared_on(dataset: "BaseDataset | None") -> str:
+    """Return what two models are compared on, in words."""
+    if dataset is None:
+        return "a bundled English text"
+    return f"{len(dataset)} rows of {dataset.origin}"
+
+
+def as_dict(found: "Fidelity") -> dict[str, object]:
+    """Return a comparison for a JSON document, but for its single layers."""
+    names = (
+        *("positions", "divergence", "top1_agreement", "loss_before", "loss_after"),
+        *("loss_increase", "decibels", "bytes_before", "bytes_after"),
+    )
+    return {name: getattr(found, name) for name in names}
+
+
 def show(found: "Fidelity", dataset: "BaseDataset | None") -> None:
     """Show how far apart the two models are."""
-    where = "a bundled English text"
-    if dataset is not None:
-        where = f"{len(dataset)} rows of {dataset.origin}"
-    line("Compared on", f"{found.positions:,} tokens of {where}")
+    line("Compared on", f"{found.positions:,} tokens of {compared_on(dataset)}")
     line("Divergence", f"{found.divergence:.4f} nats a token (KL)")
     line("Same first choice", f"{100 * found.top1_agreement:.1f} % of the tokens")
     if found.loss_increase is not None:
@@ -84,20 +99,57 @@ def show_sizes(title: str, before: int, after: int) -> None:
     line(title, f"{before:,} -> {after:,} bytes ({times})")
 
 
-def refuse_loss(lost: "list[float | None]", limit: float, advice: str) -> None:
-    """End the command if too much was lost, having said how much and what can be done.
+@dataclass(frozen=True, kw_only=True)
+class Gate:
+    """What may be lost at most, and what was."""
 
-    The largest figure counts, and one that is missing or no number is too much.
+    lost: Sequence[float | None]
+    """Nats a token; the largest figure counts, and one that is missing or no number is
+    too much."""
+    limit: float
+    advice: str
+    """What can be done if it is too much."""
+
+    @property
+    def most(self) -> float:
+        """What was lost."""
+        numbers = [math.inf if each is None else each for each in self.lost]
+        return max(math.inf if math.isnan(each) else each for each in numbers)
+
+    @property
+    def passes(self) -> bool:
+        """Whether that is little enough."""
+        return self.most <= self.limit
+
+
+def conclude(
+    made: "BaseModel",
+    output: Path,
+    gate: Gate,
+    told: Mapping[str, object],
+    *,
+    overwrite: bool,
+    as_json: bool,
+) -> None:
+    """Save a model if it passes the gate, and say what came of it.
+
+    `told` is what a JSON document says beside that.
     """
-    known = [math.inf if each is None or math.isnan(each) else each for each in lost]
-    most = max(known)
-    if most <= limit:
-        return
-    render.complain(
-        f"{most:.4f} nats a token are lost, {most - limit:.4f} more than the limit of "
-        f"{limit:g}; nothing was written. {advice}"
-    )
-    raise typer.Exit(GATE_FAILED)
+    if gate.passes:
+        made.save(output, overwrite=overwrite)
+    if as_json:
+        ended = {"lost": gate.most, "limit": gate.limit, "passed": gate.passes}
+        answer({**told, **ended, "output": output if gate.passes else None})
+    if not gate.passes:
+        render.complain(
+            f"{gate.most:.4f} nats a token are lost, {gate.most - gate.limit:.4f} more "
+            f"than the limit of {gate.limit:g}; nothing was written. {gate.advice}"
+        )
+        raise typer.Exit(GATE_FAILED)
+    if not as_json:
+        render.say()
+        render.say(f"Saved to {output}. Talk to it:")
+        render.say(f"    xturing chat -m {output}")
 
 
 def _show_weights(found: "Fidelity") -> None:

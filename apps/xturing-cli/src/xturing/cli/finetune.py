@@ -1,53 +1,65 @@
 """`xturing finetune`: rows in, a tuned model out."""
 
+from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
 from xturing.cli import render
+from xturing.cli.data_encoding import opened, sides
 from xturing.cli.data_options import (
+    DataOption,
+    LimitOption,
     MapOption,
     ShapeOption,
     SourceOption,
     SplitOption,
     reading,
 )
+from xturing.cli.dry_running import checked_model, checked_rows, show_intent
+from xturing.cli.finetune_jobs import FinetuneJob
+from xturing.cli.json_output import JsonOption, answer
 from xturing.cli.model_options import (
     ModelOption,
     TemplateOption,
     WeightsOption,
     open_chosen,
 )
-from xturing.cli.setting_options import ConfigOption, SetOption, setting_layers
+from xturing.cli.model_settings import model_settings
+from xturing.cli.output_options import DryRunOption, OptionalFolderOption
+from xturing.cli.setting_options import (
+    ConfigOption,
+    SetOption,
+    setting_layers,
+    settings_with_sources,
+    show_settings,
+)
 from xturing.core.errors import OutputError
 from xturing.core.events import Event, Notice, listening
 from xturing.core.files import refuse_used
 from xturing.core.quantities import shown_duration
-from xturing.core.settings import Layer
+from xturing.core.settings import DEFAULT, Layer
 
 if TYPE_CHECKING:
     from xturing.data import BaseDataset, Ledger
-    from xturing.models import BaseModel
-    from xturing.train import FinetuneReport, RunPlanned, StepEnded
+    from xturing.models import BaseModel, FinetuningConfig
+    from xturing.train import FinetuneReport, RunPlanned, StepEnded, TrainingStarted
 
 
 PLACES_SHOWN = 5
+LEDGER_ROWS = 20_000
+"""Most rows whose tokens a dry run counts."""
 
 
 def finetune(
     model: ModelOption,
-    data: Annotated[
-        str, typer.Option("-d", "--data", help="The rows: a file or a folder.")
-    ],
-    output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="A new folder for the result.")
-    ] = None,
+    data: DataOption,
+    output: OptionalFolderOption = None,
     config: ConfigOption = None,
     settings: SetOption = None,
-    limit: Annotated[
-        int | None, typer.Option("--limit", help="Use only the first rows.")
-    ] = None,
+    limit: LimitOption = None,
     eval_data: Annotated[
         str | None, typer.Option("--eval-data", help="Rows to validate on.")
     ] = None,
@@ -75,15 +87,16 @@ def finetune(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with an interrupted run.")
     ] = False,
+    dry_run: DryRunOption = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Fine-tune a model on your rows, and show what it learnt from them.
 
     Example: xturing finetune -m smollm2_lora -d rows.jsonl -o tuned --set batch_size=4
 
-    Ctrl-C saves the run; the same command with --resume goes on with it.
+    Ctrl-C saves the run; `xturing runs resume` goes on with it, and so does the same
+    command with --resume.
     """
-    from xturing.data import open_dataset
-
     chosen = {
         "output_dir": ("-o", output),
         "devices": ("--devices", devices),
@@ -92,23 +105,87 @@ def finetune(
         "max_memory": ("--max-memory", max_memory),
     }
     layers = setting_layers(config, settings, chosen)
-    check_settings(model, layers)
-    if output is not None and not resume:
-        _refuse_taken(output)
-    options = reading(source, split, shape, columns)
-    dataset = open_dataset(data, limit=limit, **options)
-    options["split"] = None
-    held_out = None if eval_data is None else open_dataset(eval_data, **options)
-    render.note(f"{len(dataset)} rows of {data}, read as {dataset.decision}")
-    opened = open_chosen(model, weights, chat_template=chat_template)
-    for layer in layers:
+    resolved = check_settings(model, layers)
+    if not resume and resolved.sources["output_dir"] != DEFAULT:
+        _refuse_taken(Path(resolved.output_dir).expanduser())
+    job = FinetuneJob(
+        model=model,
+        data=data,
+        eval_data=eval_data,
+        limit=limit,
+        weights=weights,
+        chat_template=chat_template,
+        reading=dict(reading(source, split, shape, columns)),
+        layers=tuple(layers),
+    )
+    if dry_run:
+        show_job(job, as_json=as_json)
+    else:
+        carry_out(job, resume=resume, as_json=as_json)
+
+
+def carry_out(job: FinetuneJob, *, resume: bool, as_json: bool) -> None:
+    """Do what a job asks for, and show what came of it."""
+    dataset, held_out = job.datasets()
+    render.note(f"{len(dataset)} rows of {job.data}, read as {dataset.decision}")
+    opened = open_chosen(job.model, job.weights, chat_template=job.chat_template)
+    for layer in job.layers:
         opened.configure(finetuning=layer)
-    report = run(opened, dataset, held_out, resume=resume)
+    report = run(opened, dataset, held_out, resume=resume, job=job)
+    if as_json:
+        answer({**report.as_dict(), "run_ledger": report.run_ledger})
+        return
     render.say()
     render.say(f"Saved to {report.output_dir}. Talk to it:")
     render.say(f"    xturing chat -m {report.output_dir}")
     if report.page is not None:
         render.say(f"Read what it learnt, row by row: {report.page}")
+
+
+def show_job(job: FinetuneJob, *, as_json: bool) -> None:
+    """Show what a job would do: with which rows, tokens and settings."""
+    model = checked_model(job.model, job.weights)
+    dataset, held_out = job.datasets()
+    config = check_settings(job.model, job.layers)
+    ledger = _ledger(job, dataset, config) if model.is_here else None
+    if ledger is not None and not as_json:
+        show_ledger(ledger, None)
+        render.say()
+    facts = {
+        **model.facts,
+        **checked_rows(dataset),
+        "held_out_rows": None if held_out is None else len(held_out),
+        "output": config.output_dir,
+    }
+    if as_json:
+        facts["tokens"] = None if ledger is None else ledger.as_dict()
+        facts["settings"] = settings_with_sources(config)
+    else:
+        show_settings(config, only_set=True)
+        render.say()
+        told = "a part of them" if held_out is None else f"{len(held_out):,}"
+        facts["held_out_rows"] = told
+    show_intent(facts, as_json=as_json)
+
+
+def _ledger(
+    job: FinetuneJob, dataset: "BaseDataset", config: "FinetuningConfig"
+) -> "Ledger | None":
+    """Return where every token would go; None if that is not told in a moment.
+
+    Raises:
+        DataError: rows are too long for the settings.
+    """
+    from xturing.data import Book, fit
+
+    if len(dataset) > LEDGER_ROWS:
+        return None
+    tokenizer, _ = opened(job.model, job.weights, job.chat_template, None)
+    book = Book()
+    examples = [example for _, example in sides(dataset, tokenizer)]
+    for _ in fit(examples, config.max_length, config.length_policy, book):
+        pass
+    return book.ledger()
 
 
 def run(
@@ -117,40 +194,63 @@ def run(
     held_out: "BaseDataset | None",
     *,
     resume: bool = False,
+    job: FinetuneJob | None = None,
 ) -> "FinetuneReport":
-    """Fine-tune under a progress bar, and show the ledger and the outcome."""
-    from xturing.train import (
-        RunPlanned,
-        RunReplanned,
-        StepEnded,
-        TrainingStarted,
-        Validated,
-    )
+    """Fine-tune under a progress bar, and show the ledger and the outcome.
 
-    with render.bar("Training") as bar:
-        loss, largest = "", 0
-
-        def show(event: Event) -> None:
-            nonlocal loss, largest
-            if isinstance(event, TrainingStarted):
-                show_ledger(event.ledger, event.validation_ledger)
-                bar.start(event.steps)
-            elif isinstance(event, RunReplanned):
-                bar.start(event.steps)
-            elif isinstance(event, RunPlanned):
-                show_plan(event)
-            elif isinstance(event, Validated):
-                loss = f"  held out {event.loss:.3f}"
-            elif isinstance(event, StepEnded):
-                bar.move(event.step, _state(event) + loss)
-                largest = max(largest, event.tokens + event.padding)
-            elif said := _said(event):
-                render.note(said)
-
-        with listening(show):
+    With a `job`, the run's folder says what was asked.
+    """
+    with render.bar("Training") as bar, ExitStack() as kept:
+        shown = _Shown(bar, job, kept)
+        with listening(shown.show):
             report = model.finetune(dataset, eval_dataset=held_out, resume=resume)
-    show_outcome(report, _memory_estimate(model, report, largest))
+    show_outcome(report, _memory_estimate(model, report, shown.largest))
     return report
+
+
+class _Shown:
+    """What a run tells, as a terminal shows it."""
+
+    def __init__(
+        self, bar: render.Bar, job: FinetuneJob | None, kept: ExitStack
+    ) -> None:
+        self._bar, self._job, self._kept = bar, job, kept
+        self._loss = ""
+        self.largest = 0
+        """Tokens of the largest step."""
+
+    def show(self, event: Event) -> None:
+        """Show what happened."""
+        from xturing.train import (
+            RunPlanned,
+            RunReplanned,
+            StepEnded,
+            TrainingStarted,
+            Validated,
+        )
+
+        match event:
+            case TrainingStarted():
+                self._begin(event)
+            case RunReplanned():
+                self._bar.start(event.steps)
+            case RunPlanned():
+                show_plan(event)
+            case Validated():
+                self._loss = f"  held out {event.loss:.3f}"
+            case StepEnded():
+                self._bar.move(event.step, _state(event) + self._loss)
+                self.largest = max(self.largest, event.tokens + event.padding)
+            case _:
+                if said := _said(event):
+                    render.note(said)
+
+    def _begin(self, started: "TrainingStarted") -> None:
+        if self._job is not None:
+            kept = self._job.kept(started.output_dir, started.steps)
+            self._kept.enter_context(kept)
+        show_ledger(started.ledger, started.validation_ledger)
+        self._bar.start(started.steps)
 
 
 def show_plan(planned: "RunPlanned") -> None:
@@ -279,8 +379,8 @@ def _said(event: Event) -> str | None:
             return f"Going on after step {event.step}, from {event.path}"
         case RunStopped():
             return (
-                f"Stopped after step {event.step}. Go on with the same command and: "
-                f"-o {event.folder} --resume"
+                f"Stopped after step {event.step}. Go on with: xturing runs resume "
+                f"{event.folder}, or the same command and -o {event.folder} --resume"
             )
     return None
 
@@ -310,11 +410,8 @@ def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.3f}"
 
 
-def check_settings(model: str, layers: list[Layer]) -> None:
-    """Refuse wrong names and settings before anything slow begins."""
-    from xturing.models import FinetuningConfig, Variant
-
-    if Path(model).expanduser().is_dir():
-        FinetuningConfig.resolve(*layers)
-    else:
-        Variant.parse(model).finetuning_config().layered(*layers)
+def check_settings(model: str, layers: Sequence[Layer]) -> "FinetuningConfig":
+    """Return what a model is tuned with; refuse wrong names and values early."""
+    return cast(
+        "FinetuningConfig", model_settings(model, "finetuning").layered(*layers)
+    )

@@ -7,12 +7,14 @@ from typing import Annotated
 import typer
 
 from xturing.cli import render
+from xturing.cli.json_output import JsonOption, answer
 from xturing.cli.model_options import (
     LengthOption,
     ModelOption,
     WeightsOption,
     open_chosen,
 )
+from xturing.cli.setting_options import ConfigOption, SetOption, generation_layers
 from xturing.core.errors import DataError, SettingsError
 
 
@@ -27,12 +29,16 @@ def generate(
     ] = None,
     max_new_tokens: LengthOption = None,
     batch_size: Annotated[
-        int, typer.Option("--batch-size", min=1, help="Prompts answered at once.")
+        int,
+        typer.Option("--batch-size", min=1, help="Rows at once: prompts to answer."),
     ] = 8,
     raw: Annotated[
         bool, typer.Option("--raw", help="Continue the text, without a chat template.")
     ] = False,
     weights: WeightsOption = None,
+    config: ConfigOption = None,
+    settings: SetOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Answer one prompt, or each line of a file.
 
@@ -41,14 +47,20 @@ def generate(
     if (prompt is None) == (file is None):
         raise SettingsError("Give either a prompt (-p) or a file of prompts (--file).")
     prompts = [prompt] if prompt is not None else _prompts(file)
-    opened = open_chosen(model, weights, max_new_tokens)
+    layers = generation_layers(config, settings)
+    opened = open_chosen(model, weights, max_new_tokens, layers=layers)
     answers = opened.generate(texts=prompts, batch_size=batch_size, raw=raw)
-    if prompt is not None:
+    pairs = [
+        {"prompt": question, "answer": written}
+        for question, written in zip(prompts, answers, strict=True)
+    ]
+    if as_json:
+        answer(pairs)
+    elif prompt is not None:
         render.say(answers[0])
-        return
-    for question, answer in zip(prompts, answers, strict=True):
-        line = {"prompt": question, "answer": answer}
-        render.say(json.dumps(line, ensure_ascii=False))
+    else:
+        for pair in pairs:
+            render.say(json.dumps(pair, ensure_ascii=False))
 
 
 def _prompts(file: Path | None) -> list[str]:

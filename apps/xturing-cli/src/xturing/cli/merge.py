@@ -6,7 +6,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from xturing.cli import fidelity, render
-from xturing.cli.fidelity import MOST_INCREASE, CheckOption, IncreaseOption
+from xturing.cli.dry_running import show_intent
+from xturing.cli.fidelity import MOST_INCREASE, CheckOption, Gate, IncreaseOption
+from xturing.cli.json_output import JsonOption
+from xturing.cli.model_options import OptionalModelOption, the_one
+from xturing.cli.output_options import DryRunOption, NewFolderOption, OverwriteOption
 from xturing.core.errors import ModelError, SettingsError
 from xturing.core.files import refuse_used
 
@@ -26,12 +30,12 @@ MERGE_ADVICE = (
 
 
 def merge(
+    output: NewFolderOption,
     folder: Annotated[
-        Path, typer.Argument(metavar="DIR", help="The folder of a tuned adapter.")
-    ],
-    output: Annotated[
-        Path, typer.Option("-o", "--output", help="A new folder for the result.")
-    ],
+        str | None,
+        typer.Argument(metavar="DIR", help="The folder of a tuned adapter."),
+    ] = None,
+    model: OptionalModelOption = None,
     into_scheme: Annotated[
         bool,
         typer.Option(
@@ -41,6 +45,9 @@ def merge(
     ] = False,
     check: CheckOption = None,
     max_loss_increase: IncreaseOption = MOST_INCREASE,
+    overwrite: OverwriteOption = False,
+    dry_run: DryRunOption = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Merge an adapter into its base model's weights, if that changes nothing much.
 
@@ -51,15 +58,22 @@ def merge(
     from xturing.models import BaseModel
     from xturing.models.fidelity import compare
 
-    _refuse_plain(folder)
-    refuse_used(output)
+    path = Path(the_one(folder, model)).expanduser()
+    _refuse_plain(path)
+    if not overwrite:
+        refuse_used(output)
     checked = fidelity.open_check(check)
+    if dry_run:
+        facts = {"adapter": path, "into_scheme": into_scheme}
+        compared = {"compared_on": fidelity.compared_on(checked), "output": output}
+        show_intent({**facts, **compared}, as_json=as_json)
+        return
     with render.notices():
-        adapted = BaseModel.load(folder)
+        adapted = BaseModel.load(path)
     was = adapted.quantization
     if into_scheme and was is None:
         raise SettingsError(
-            f"--into-scheme is given, but the adapter in {folder} was trained on whole "
+            f"--into-scheme is given, but the adapter in {path} was trained on whole "
             "weights. Leave it out, and use `xturing quantize` on the merged model."
         )
     rows = fidelity.rows_of(adapted, checked)
@@ -68,6 +82,7 @@ def merge(
     found = compare(adapted, made, rows)
     render.heading("What merging did")
     fidelity.show(found, checked)
+    told = {"fidelity": fidelity.as_dict(found)}
     lost, advice = [found.loss_increase, found.divergence], MERGE_ADVICE
     if into_scheme and was is not None:
         whole, made = made, _requantized(made, was)
@@ -77,11 +92,9 @@ def merge(
         fidelity.show(rounded, checked)
         lost = [_increase(found, rounded), rounded.divergence]
         advice = INTO_SCHEME_ADVICE
-    fidelity.refuse_loss(lost, max_loss_increase, advice)
-    made.save(output)
-    render.say()
-    render.say(f"Saved to {output}. Talk to it:")
-    render.say(f"    xturing chat -m {output}")
+        told["rounding"] = fidelity.as_dict(rounded)
+    gate = Gate(lost=lost, limit=max_loss_increase, advice=advice)
+    fidelity.conclude(made, output, gate, told, overwrite=overwrite, as_json=as_json)
 
 
 def _refuse_plain(folder: Path) -> None:

@@ -1,5 +1,6 @@
 """The options that name a model, alike in every command, and what they open."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,8 +13,23 @@ from xturing.core.settings import Layer
 if TYPE_CHECKING:
     from xturing.models import BaseModel
 
-ModelOption = Annotated[
-    str, typer.Option("-m", "--model", help="A name (`xturing models`) or a folder.")
+MODEL_HELP = "A name (`xturing models`) or a folder."
+
+
+def known_models(incomplete: str) -> list[str]:
+    """Return the models whose names begin so, for a shell that completes them."""
+    from xturing.models import Variant
+
+    names = (variant.name for variant in Variant.all())
+    return [name for name in names if name.startswith(incomplete)]
+
+
+_MODEL = typer.Option("-m", "--model", help=MODEL_HELP, autocompletion=known_models)
+ModelOption = Annotated[str, _MODEL]
+OptionalModelOption = Annotated[str | None, _MODEL]
+ModelArgument = Annotated[
+    str | None,
+    typer.Argument(metavar="MODEL", help=MODEL_HELP, autocompletion=known_models),
 ]
 WeightsOption = Annotated[
     str | None,
@@ -40,9 +56,25 @@ EngineOption = Annotated[
     str,
     typer.Option(
         "--engine",
-        help="What computes: torch, native, openvino, vllm; auto: the fastest here.",
+        help="Who answers: torch, native, openvino or vllm; auto: the fastest here.",
     ),
 ]
+
+
+def the_one(argument: str | None, option: str | None) -> str:
+    """Return the model that a command is given, by its argument or by -m.
+
+    Raises:
+        SettingsError: it is given twice, or not at all.
+    """
+    if argument is not None and option is not None:
+        raise SettingsError(
+            f"'{argument}' and -m {option} both name a model. Leave one of them out."
+        )
+    named = argument if option is None else option
+    if named is None:
+        raise SettingsError("Name a model: -m smollm2, or the folder of one.")
+    return named
 
 
 def open_chosen(
@@ -52,8 +84,11 @@ def open_chosen(
     chat_template: str | None = None,
     *,
     any_template: bool = False,
+    layers: Sequence[Layer] = (),
 ) -> "BaseModel":
     """Return the model that the options name, and show what it takes to open it.
+
+    It writes as the layers say, the last one winning, and `max_new_tokens` over all.
 
     Raises:
         SettingsError: a chat template is given for a saved model, which has its own.
@@ -69,10 +104,16 @@ def open_chosen(
         else:
             opened = BaseModel.create(model, **given) if given else open_model(model)
     if max_new_tokens is not None:
-        values = {"max_new_tokens": max_new_tokens}
-        layer = Layer(source="option --max-new-tokens", values=values)
+        layers = [*layers, length_layer(max_new_tokens)]
+    for layer in layers:
         opened.configure(generation=layer)
     return opened
+
+
+def length_layer(max_new_tokens: int) -> Layer:
+    """Return the setting that --max-new-tokens makes."""
+    values = {"max_new_tokens": max_new_tokens}
+    return Layer(source="option --max-new-tokens", values=values)
 
 
 def refuse_template(model: str, chat_template: str | None) -> None:

@@ -6,8 +6,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from xturing.cli import fidelity, render
-from xturing.cli.fidelity import MOST_INCREASE, CheckOption, IncreaseOption
+from xturing.cli.dry_running import checked_model, show_intent
+from xturing.cli.fidelity import MOST_INCREASE, CheckOption, Gate, IncreaseOption
+from xturing.cli.json_output import JsonOption
 from xturing.cli.model_options import ModelOption, WeightsOption, open_chosen
+from xturing.cli.output_options import DryRunOption, NewFolderOption, OverwriteOption
 from xturing.core.errors import QuantizationError, SettingsError
 from xturing.core.files import refuse_used
 
@@ -23,11 +26,13 @@ CALIBRATION_ROWS = 128
 def quantize(
     model: ModelOption,
     scheme: Annotated[
-        str, typer.Option("--scheme", help="int8, int4, nf4, fp4, int3, int2 or int1.")
+        str,
+        typer.Option(
+            "--scheme",
+            help="How weights are kept: int8, int4, nf4, fp4, int3, int2 or int1.",
+        ),
     ],
-    output: Annotated[
-        Path, typer.Option("-o", "--output", help="A new folder for the result.")
-    ],
+    output: NewFolderOption,
     backend: Annotated[
         str,
         typer.Option("--backend", help="auto, native, bitsandbytes, torchao or gptq."),
@@ -41,7 +46,8 @@ def quantize(
         typer.Option(
             "--skip",
             metavar="NAME",
-            help="embeddings, head, or layers' names; may be given many times.",
+            help="What to leave out: embeddings, head, or layers' names; may be given "
+            "many times.",
         ),
     ] = None,
     calibrate: Annotated[
@@ -49,11 +55,17 @@ def quantize(
         typer.Option("--calibrate", help="Rows whose outputs are to change least."),
     ] = None,
     limit: Annotated[
-        int, typer.Option("--limit", help="Rows to calibrate on, from the first.")
+        int,
+        typer.Option(
+            "--limit", help="Use only the first rows: of those to calibrate on."
+        ),
     ] = CALIBRATION_ROWS,
     check: CheckOption = None,
     max_loss_increase: IncreaseOption = MOST_INCREASE,
     weights: WeightsOption = None,
+    overwrite: OverwriteOption = False,
+    dry_run: DryRunOption = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Quantize a model, show what that cost, and save it if it did not cost too much.
 
@@ -63,10 +75,22 @@ def quantize(
     from xturing.models.fidelity import compare
     from xturing.quant.schemes import SKIP
 
-    refuse_used(output)
+    if not overwrite:
+        refuse_used(output)
     choice = _choice(model, scheme, backend, calibrate)
     checked = fidelity.open_check(check)
     rows = open_dataset(calibrate, limit=limit) if calibrate is not None else None
+    if dry_run:
+        facts = {
+            **checked_model(model, weights).facts,
+            "scheme": scheme,
+            "backend": f"{choice.backend.name}: {choice.reason}",
+            "calibrated_on": "nothing" if rows is None else f"{len(rows)} rows",
+            "compared_on": fidelity.compared_on(checked),
+            "output": output,
+        }
+        show_intent(facts, as_json=as_json)
+        return
     opened = _merged(open_chosen(model, weights))
     render.note(f"Quantizing to {scheme}")
     made = opened.quantize(
@@ -84,12 +108,19 @@ def quantize(
     fidelity.show(found, checked)
     sizes = opened.engine.size_in_bytes, made.engine.size_in_bytes
     fidelity.show_sizes("The whole model", *sizes)
-    advice = _advice(scheme, calibrate)
-    fidelity.refuse_loss([found.loss_increase], max_loss_increase, advice)
-    made.save(output)
-    render.say()
-    render.say(f"Saved to {output}. Talk to it:")
-    render.say(f"    xturing chat -m {output}")
+    told = {
+        "scheme": scheme,
+        "backend": choice.backend.name,
+        "fidelity": fidelity.as_dict(found),
+        "bytes_before": sizes[0],
+        "bytes_after": sizes[1],
+    }
+    gate = Gate(
+        lost=[found.loss_increase],
+        limit=max_loss_increase,
+        advice=_advice(scheme, calibrate),
+    )
+    fidelity.conclude(made, output, gate, told, overwrite=overwrite, as_json=as_json)
 
 
 def _choice(model: str, scheme: str, backend: str, calibrate: Path | None) -> "Choice":

@@ -8,12 +8,15 @@ import json
 from dataclasses import dataclass
 from importlib.resources import as_file, files
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
 from xturing.cli import render
+from xturing.cli.dry_running import checked_model, show_intent
 from xturing.cli.finetune import run
+from xturing.cli.json_output import JsonOption, answer
+from xturing.cli.output_options import DryRunOption, OptionalFolderOption
 from xturing.core.files import free_folder, refuse_used, write_json
 from xturing.core.settings import Layer
 
@@ -47,9 +50,9 @@ class Score:
 
 
 def quickstart(
-    output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="A new folder for the result.")
-    ] = None,
+    output: OptionalFolderOption = None,
+    dry_run: DryRunOption = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Fine-tune the default model on a bundled task, and show what changed.
 
@@ -59,6 +62,11 @@ def quickstart(
         refuse_used(output)
     folder = output or free_folder(Path("quickstart"))
     training, held_out = sample()
+    if dry_run:
+        rows = {"rows": len(training), "held_out_rows": len(held_out)}
+        facts = {**checked_model(MODEL).facts, **rows, "settings": SETTINGS}
+        show_intent({**facts, "output": folder}, as_json=as_json)
+        return
     render.say(
         "SmolLM2 learns to turn support tickets into JSON: "
         f"{len(training)} tickets to learn from, {len(held_out)} to be tested on."
@@ -89,6 +97,8 @@ def quickstart(
         for name, found in (("before", base), ("after", tuned))
     }
     write_json(folder / "quickstart.json", scores)
+    if as_json:
+        answer({**scores, "output": folder, "report": report.page})
     render.heading(f"Saved to {folder}. Talk to it, for example with a new ticket:")
     render.say(f"    xturing chat -m {folder}")
     render.say(f"    {held_out[SHOWN]['instruction']}")

@@ -1,5 +1,6 @@
 """The only place that writes to the terminal."""
 
+import json
 import logging
 import os
 import queue
@@ -27,8 +28,23 @@ from rich.text import Text
 from xturing.core.events import Event as Told
 from xturing.core.events import Notice, listening
 
-_console = Console(highlight=False, soft_wrap=True, emoji=False)
-_errors = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
+BROKEN_PIPE = 141
+"""What shells say of a program whose reader has gone away: 128 and SIGPIPE."""
+
+
+class _Console(Console):
+    """A console that ends the command in silence if nobody reads any more."""
+
+    def on_broken_pipe(self) -> None:
+        try:
+            super().on_broken_pipe()
+        except SystemExit:
+            raise SystemExit(BROKEN_PIPE) from None
+
+
+_console = _Console(highlight=False, soft_wrap=True, emoji=False)
+_documents = _Console(highlight=False, soft_wrap=True, emoji=False)
+_errors = _Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
 
 BAR = 50
 """Characters of the longest bar."""
@@ -53,12 +69,32 @@ def quiet_helpers() -> None:
     """Leave the terminal to the first of several processes."""
     for name in ("RANK", "SLURM_PROCID"):
         if os.environ.get(name, "0") != "0":
-            _console.quiet = _errors.quiet = True
+            _console.quiet = _documents.quiet = _errors.quiet = True
 
 
 def say(text: str = "", style: str | None = None) -> None:
     """Write a line of plain text."""
     _console.print(text, style=style, markup=False)
+
+
+@contextmanager
+def aside() -> Iterator[None]:
+    """Have all but documents go to the error stream while the block runs."""
+    _console.stderr = True
+    try:
+        yield
+    finally:
+        _console.stderr = False
+
+
+def document(value: object) -> None:
+    """Write a value as a JSON document.
+
+    Raises:
+        ValueError: it holds a number that JSON does not have.
+    """
+    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
+    _documents.print(text, markup=False)
 
 
 def write(text: str) -> None:

@@ -7,20 +7,27 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from xturing.cli import render
+from xturing.cli.json_output import JsonOption, answer
+from xturing.cli.output_options import DryRunOption
 from xturing.cli.selfinstruct_options import (
     Asked,
-    DryRunOption,
     OutputOption,
     asking,
 )
 from xturing.cli.setting_options import ConfigOption, SetOption, setting_layers
 from xturing.core.errors import DataError
 from xturing.core.events import Event, Notice, listening
+from xturing.core.files import read_json
 
 if TYPE_CHECKING:
     from xturing.selfinstruct import Forecast, Run
 
-app = typer.Typer(help="Make fine-tuning data with a language model.")
+app = typer.Typer(
+    help="""Make fine-tuning data with a language model.
+
+    Example: xturing selfinstruct from-docs reports --engine openai:gpt-4.1-mini
+    """
+)
 
 
 @app.command()
@@ -29,7 +36,10 @@ def generate(
     seeds: Annotated[Path, typer.Argument(help="Seed tasks, one a line.")],
     asked: Asked,
     count: Annotated[
-        int | None, typer.Option("-n", min=1, help="Instructions to generate.")
+        int | None,
+        typer.Option(
+            "-n", "--count", min=1, help="How many: instructions to generate."
+        ),
     ] = None,
     keep: Annotated[
         int | None,
@@ -39,6 +49,7 @@ def generate(
     dry_run: DryRunOption = False,
     config: ConfigOption = None,
     settings: SetOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Make a dataset from seed tasks by Self-Instruct.
 
@@ -55,9 +66,11 @@ def generate(
     resolved = SelfInstructConfig.resolve(*setting_layers(config, settings, given))
     client, terms, tasks = asked.client(), asked.terms(), read_seeds(seeds)
     if dry_run:
-        _show_forecast(forecast_generation(tasks, client, resolved, terms))
+        forecast = forecast_generation(tasks, client, resolved, terms)
+        _show_forecast(forecast, as_json=as_json)
         return
-    _show(_with_progress(lambda: generated(tasks, client, output, resolved, terms)))
+    run = _with_progress(lambda: generated(tasks, client, output, resolved, terms))
+    _show(run, as_json=as_json)
 
 
 @app.command("from-docs")
@@ -66,12 +79,16 @@ def from_docs(
     folder: Annotated[Path, typer.Argument(help="The documents: a folder or a file.")],
     asked: Asked,
     per_passage: Annotated[
-        int | None, typer.Option("-n", min=1, help="Questions to ask for a passage.")
+        int | None,
+        typer.Option(
+            "-n", "--count", min=1, help="How many: questions to ask for a passage."
+        ),
     ] = None,
     output: OutputOption = Path("selfinstruct"),
     dry_run: DryRunOption = False,
     config: ConfigOption = None,
     settings: SetOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Make a dataset of questions that documents answer, each row with its place.
 
@@ -89,16 +106,19 @@ def from_docs(
     client, terms = asked.client(), asked.terms()
     if dry_run:
         passages, _ = read_passages(folder, resolved)
-        _show_forecast(forecast_documents(passages, client, resolved, terms))
+        forecast = forecast_documents(passages, client, resolved, terms)
+        _show_forecast(forecast, as_json=as_json)
         return
-    _show(
-        _with_progress(lambda: from_documents(folder, client, output, resolved, terms))
+    run = _with_progress(
+        lambda: from_documents(folder, client, output, resolved, terms)
     )
+    _show(run, as_json=as_json)
 
 
 @app.command()
 def report(
     folder: Annotated[Path, typer.Argument(help="The folder of a run.")],
+    as_json: JsonOption = False,
 ) -> None:
     """Write the report of a run anew, from the files in its folder.
 
@@ -112,7 +132,11 @@ def report(
             "`xturing selfinstruct generate` or `from-docs` wrote."
         )
     write_card(folder)
-    render.say(f"The report is in {write_report(folder)}")
+    page = write_report(folder)
+    if as_json:
+        answer({"report": page, "summary": read_json(folder / "summary.json")})
+    else:
+        render.say(f"The report is in {page}")
 
 
 def _with_progress(work: "Callable[[], Run]") -> "Run":
@@ -139,7 +163,10 @@ def _with_progress(work: "Callable[[], Run]") -> "Run":
             return work()
 
 
-def _show(run: "Run") -> None:
+def _show(run: "Run", *, as_json: bool) -> None:
+    if as_json:
+        answer(run)
+        return
     render.table(
         ["stage", "answers", "found", "accepted"],
         [
@@ -160,7 +187,10 @@ def _show(run: "Run") -> None:
     render.say(f"{run.rows} rows are in {run.dataset_file}, the report beside them")
 
 
-def _show_forecast(forecast: "Forecast") -> None:
+def _show_forecast(forecast: "Forecast", *, as_json: bool) -> None:
+    if as_json:
+        answer({"dry_run": True, "requests": forecast.requests, **vars(forecast)})
+        return
     for stage in forecast.stages:
         render.heading(f"{stage.stage}: about {stage.requests} requests, the first:")
         render.say(stage.prompt)

@@ -12,11 +12,12 @@ if TYPE_CHECKING:
     from xturing.selfinstruct import Client, Terms
 
 OutputOption = Annotated[
-    Path, typer.Option("-o", "--output", help="The folder of the run.")
-]
-DryRunOption = Annotated[
-    bool,
-    typer.Option("--dry-run", help="Show the first prompts and what to expect only."),
+    Path,
+    typer.Option(
+        "-o",
+        "--output",
+        help="Where the result goes: the same command goes on there.",
+    ),
 ]
 
 
@@ -29,7 +30,8 @@ class Asked:
         typer.Option(
             "--engine",
             metavar="PROVIDER:MODEL",
-            help="openai:…, cohere:…, ai21:…, local:smollm2 or scripted:replies.jsonl.",
+            help="Who answers: openai:…, cohere:…, ai21:…, local:smollm2 or "
+            "scripted:replies.jsonl.",
         ),
     ]
     base_url: Annotated[
@@ -37,7 +39,10 @@ class Asked:
         typer.Option(help="Another server that speaks the provider's protocol."),
     ] = None
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on; there has to be a run already.")
+        bool,
+        typer.Option(
+            "--resume", help="Go on with an interrupted run: there has to be one."
+        ),
     ] = False
     max_requests: Annotated[
         int | None, typer.Option(min=0, help="Most requests of the whole run.")

@@ -1,12 +1,12 @@
 """`xturing verify`: proof that a model learns the same, however it is computed."""
 
-import json
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from xturing.cli import render
 from xturing.cli.data_options import (
+    DataOption,
     MapOption,
     ShapeOption,
     SourceOption,
@@ -15,6 +15,7 @@ from xturing.cli.data_options import (
 )
 from xturing.cli.fidelity import GATE_FAILED
 from xturing.cli.finetune import check_settings
+from xturing.cli.json_output import JsonOption, answer
 from xturing.cli.model_options import (
     ModelOption,
     TemplateOption,
@@ -32,11 +33,12 @@ if TYPE_CHECKING:
 
 def verify(
     model: ModelOption,
-    data: Annotated[
-        str, typer.Option("-d", "--data", help="The rows: a file or a folder.")
-    ],
+    data: DataOption,
     rows: Annotated[
-        int, typer.Option("--rows", min=1, help="Rows to verify with, short to long.")
+        int,
+        typer.Option(
+            "--rows", min=1, help="How many rows: to verify with, short to long."
+        ),
     ] = 8,
     bound: Annotated[
         float | None,
@@ -48,7 +50,9 @@ def verify(
     ] = None,
     skip: Annotated[
         list[str] | None,
-        typer.Option("--skip", help="A check to leave out; may be given many times."),
+        typer.Option(
+            "--skip", help="What to leave out: a check; may be given many times."
+        ),
     ] = None,
     config: ConfigOption = None,
     settings: SetOption = None,
@@ -58,9 +62,7 @@ def verify(
     split: SplitOption = None,
     shape: ShapeOption = None,
     columns: MapOption = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Write what was found as JSON.")
-    ] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Prove on your own rows that a model learns what it should.
 
@@ -78,7 +80,7 @@ def verify(
         opened.configure(finetuning=layer)
     found = _run(opened, dataset, rows, bound, tuple(skip or ()))
     if as_json:
-        render.write(json.dumps(found.as_dict(), indent=2, ensure_ascii=False) + "\n")
+        answer(found.as_dict())
     else:
         _show(found, data)
     if not found.passed:

@@ -18,6 +18,8 @@ from xturing.core.names import suggestion
 
 DEFAULT = "default"
 ASSIGNED = "assignment"
+EXTENDS = "extends"
+"""What a settings file calls the files that it goes on from."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,6 +119,17 @@ def read_yaml(path: Path) -> Layer:
     return Layer(source=f"file {path}", values=named)
 
 
+def read_layers(path: Path) -> list[Layer]:
+    """Return the settings of a YAML file after those of the files that it extends.
+
+    `extends: base.yaml`, or a list of files, is relative to the file that it stands in.
+
+    Raises:
+        SettingsError: a file is missing or holds no settings, or one extends itself.
+    """
+    return _extended(path, ())
+
+
 def parse_setting(text: str, *, option: str) -> Layer:
     """Return the setting written as FIELD=VALUE, its value read as YAML.
 
@@ -132,6 +145,30 @@ def parse_setting(text: str, *, option: str) -> Layer:
     except yaml.YAMLError as error:
         raise SettingsError(f"{option} {text}: {error}") from error
     return Layer(source=f"option {option} {name}", values=values)
+
+
+def _extended(path: Path, above: tuple[Path, ...]) -> list[Layer]:
+    """Return a file's layers; `above` are the files that have led to it."""
+    way = " -> ".join(map(str, (*above, path)))
+    if path.resolve() in [each.resolve() for each in above]:
+        raise SettingsError(f"{path} extends itself: {way}. Take one `extends` out.")
+    if above and not path.is_file():
+        raise SettingsError(
+            f"There is no settings file {path}, which {above[-1]} extends. The path is "
+            "relative to the file that names it."
+        )
+    own = read_yaml(path)
+    values = dict(own.values)
+    named = values.pop(EXTENDS, [])
+    names = [named] if isinstance(named, str) else named
+    if not isinstance(names, list) or not all(isinstance(n, str) for n in names):
+        raise SettingsError(
+            f"{path}: {EXTENDS} is {named!r}. Name a file or a list of files, such as "
+            f"`{EXTENDS}: base.yaml`."
+        )
+    files = (path.parent / Path(name).expanduser() for name in names)
+    layers = [layer for file in files for layer in _extended(file, (*above, path))]
+    return [*layers, Layer(source=own.source, values=values)]
 
 
 def _refuse_unknown(cls: type[Settings], names: Mapping[str, Any] | list[str]) -> None:

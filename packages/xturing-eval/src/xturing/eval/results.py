@@ -168,3 +168,10 @@ class Evaluation:
     environment: Mapping[str, str]
     """Versions of what computed it, and on what."""
     seed: int
+
+    def _repr_html_(self) -> str:
+        """Return the report as notebooks show it."""
+        from xturing.core.papers import html
+        from xturing.eval.reporting.content import sections
+
+        return html.framed(html.page(f"Evaluation: {self.task}", sections(self)))

@@ -138,6 +138,13 @@ class FinetuneReport:
         """Held-out pairs or judgements after training."""
         return self.validations[-1].comparison if self.validations else None
 
+    def _repr_html_(self) -> str:
+        """Return the report as notebooks show it."""
+        from xturing.core.papers import html
+        from xturing.train.reporting.content import sections
+
+        return html.framed(html.page("Fine-tuning report", sections(self)))
+
     def as_dict(self) -> dict[str, object]:
         """Return the report for a JSON file; the ledgers have a file of their own."""
         values: dict[str, object] = {**asdict(self), "output_dir": str(self.output_dir)}

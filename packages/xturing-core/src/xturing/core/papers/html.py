@@ -1,6 +1,7 @@
 """A paper as one HTML page, which asks for nothing outside itself."""
 
 from collections.abc import Sequence
+from html import escape
 
 from xturing.core.papers import bars, curves
 from xturing.core.papers.blocks import (
@@ -47,6 +48,17 @@ content="default-src 'none'; style-src 'unsafe-inline'"/>
 {body}
 </body></html>
 """
+
+
+def framed(page: str, height: str = "75vh") -> str:
+    """Return a page as part of another one, which it can neither see nor change.
+
+    It is shown to be read: no script in it runs. `height` is as CSS has it.
+    """
+    return (
+        f'<iframe sandbox="" srcdoc="{escape(page)}" style="width: 100%; '
+        f'height: {height}; border: 1px solid #8884"></iframe>'
+    )
 
 
 def _written(block: Block) -> str:

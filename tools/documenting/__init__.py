@@ -1,0 +1,1 @@
+"""A site of plain pages from READMEs, docstrings and the command's help."""

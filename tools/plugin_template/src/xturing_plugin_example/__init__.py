@@ -1,0 +1,1 @@
+"""What this package adds to xTuring: one file a kind, led to by an entry point."""
