@@ -71,6 +71,10 @@ def check(given: argparse.Namespace) -> bool:
                     failed.append(f"{name}: {error}")
                 else:
                     print(f"{name}: works alone", flush=True)
+            if given.quickstart:
+                wheels.install(Path(folder), python, "--find-links", dist, "xturing")
+                wheels.quickstart(Path(folder))
+                print(f"the quickstart works on Python {version}", flush=True)
     return report("packages alone", failed)
 
 
@@ -112,7 +116,7 @@ def write_sbom(given: argparse.Namespace) -> bool:
 
 def everything(given: argparse.Namespace) -> bool:
     """Do all that leaves the project as it is, and go on after what fails."""
-    given.check, given.install = True, True
+    given.check = given.install = given.quickstart = True
     steps = fold_notes, lock, build, check, check_lowest, write_sbom
     went_well = [attempt(step, given) for step in steps]
     return all(went_well)
@@ -172,6 +176,9 @@ def parser() -> argparse.ArgumentParser:
         added.add_argument("--packages", nargs="+", default=[], metavar="NAME")
         added.add_argument("--pythons", nargs="+", default=[*pythons.VERSIONS])
         added.add_argument("--python", default=pythons.VERSIONS[0], help="for `lowest`")
+        added.add_argument(
+            "--quickstart", action="store_true", help="`check`: do the quickstart too"
+        )
         added.add_argument(
             "--install", action="store_true", help="`lowest`: import too"
         )

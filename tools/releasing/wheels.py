@@ -79,6 +79,20 @@ def use(member: Member, work: Path) -> None:
         run(python, "-I", "-X", cache, "-c", example(member), folder=work)
 
 
+def quickstart(work: Path) -> None:
+    """Do the quickstart in the folder's environment, with nothing of xTuring's at home.
+
+    Raises:
+        CommandError: it does not come to a better model.
+    """
+    home, command = work / "home", work / "environment" / "bin" / "xturing"
+    run(
+        *("env", "-u", "PYTHONPATH", f"XTURING_HOME={home}"),
+        *(command, "quickstart", "-o", work / "quickstart"),
+        folder=work,
+    )
+
+
 def program_of(member: Member) -> Path | None:
     """Return the program that checks a package, if there is one."""
     program = CHECKS / f"{member.name.replace('-', '_')}.py"
