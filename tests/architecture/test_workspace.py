@@ -163,7 +163,7 @@ def test_names_and_settings_load_without_torch():
 
 COMMANDS = (
     " quickstart finetune eval compare chat generate api quantize merge export "
-    "estimate data doctor models"
+    "estimate data doctor models init runs migrate config ui verify selfinstruct"
 ).split(" ")
 NESTED = [
     *("data check", "data preview", "data stats", "eval list", "eval rescore"),

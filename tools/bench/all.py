@@ -35,6 +35,7 @@ BENCHMARKS: Mapping[str, Sequence[str]] = {
     "quant memory": ("quant.py", "memory"),
     "quant qlora": ("quant.py", "qlora"),
     "quant speed": ("quant.py", "speed"),
+    "serve": ("serve.py",),
     "train": ("train.py", "--rows", "200"),
 }
 """Scripts with their options, by the names that users write."""

@@ -30,6 +30,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from results import Ratio, add_option, record
+
 SCRIPTS = Path(__file__).with_name("decoding")
 QUESTION = "Explain in two paragraphs why the sky is blue."
 TOPICS = (
@@ -284,14 +286,23 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=40)
     parser.add_argument("--engine", default="auto")
     parser.add_argument("--only", nargs="*", help="Names of ways to decode.")
+    add_option(parser)
     parser.add_argument("--part", choices=["decode", "serve", "both"], default="both")
     arguments = parser.parse_args()
     rates = decode(arguments) if arguments.part != "serve" else {}
     served = serve(arguments) if arguments.part != "decode" else {}
     for name, figure in served.items():
         print(f"{name:32} {figure:9.3f}")
+    found = [] if arguments.only else bounds(rates, served)
+    record(
+        arguments.json,
+        [
+            Ratio(name=name, value=ratio, better="less" if "p95" in name else "more")
+            for name, ratio, _ in found
+        ],
+    )
     missed = False
-    for name, ratio, holds in [] if arguments.only else bounds(rates, served):
+    for name, ratio, holds in found:
         missed |= not holds(ratio)
         print(f"{name:34} {ratio:6.2f}  {'' if holds(ratio) else 'MISSED'}")
     sys.exit(int(missed))

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from xturing.cli import render
+from xturing.cli.model_options import OptionalModelOption
 from xturing.core.errors import SettingsError
 
 AuthOption = Annotated[
@@ -21,10 +22,7 @@ AuthOption = Annotated[
 
 
 def ui(
-    model: Annotated[
-        str | None,
-        typer.Option("-m", "--model", help="A name (`xturing models`) or a folder."),
-    ] = None,
+    model: OptionalModelOption = None,
     root: Annotated[
         Path, typer.Option("--root", help="The folder that the page works in.")
     ] = Path(),

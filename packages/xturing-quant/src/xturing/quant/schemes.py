@@ -78,6 +78,7 @@ SCHEMES = {
         Scheme(name="int1", bits=1, group_size=32, decibels=4.5),
     )
 }
+"""The schemes by name, those that keep most first."""
 
 
 def scheme_named(name: str) -> Scheme:

@@ -41,6 +41,7 @@ class EvaluateTab:
                     list(METRICS),
                     multiselect=True,
                     label="Metrics (none: those that suit the rows)",
+                    elem_id="evaluate-metrics",
                 )
                 self.limit = optional_number(LIMIT, "evaluate-limit", "all of them")
                 self.output = gr.Textbox(
