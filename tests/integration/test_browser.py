@@ -204,7 +204,7 @@ def test_a_run_is_followed_stopped_resumed_and_outlives_a_reload(
     window.state("finetune", "done")
     lines = window.page.locator("#finetune-losses svg polyline")
     assert lines.first.get_attribute("points")
-    window.page.locator("#finetune-report iframe").wait_for()
+    window.framed("finetune-report", "Verdict")
     window.picture("tuned")
     report = json.loads((root / "tuned" / "report.json").read_text())
     assert report["steps"] == STEPS
@@ -239,6 +239,7 @@ def evaluate(window: Window) -> None:
     window.state("evaluate", "done")
     assert "tuned" in window.wait("evaluate-scores", "loss")
     assert window.text("evaluate-verdict")
+    window.framed("evaluate-report", "Scores")
     window.picture("evaluated")
 
 

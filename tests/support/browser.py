@@ -109,6 +109,11 @@ class Window:
         found = self.page.locator(f"#{kind}-status .state")
         found.filter(has_text=state).wait_for()
 
+    def framed(self, name: str, text: str) -> None:
+        """Wait until a page inside the page shows a text."""
+        frame = self.page.frame_locator(f"#{name} iframe")
+        frame.get_by_text(text, exact=True).first.wait_for()
+
     def text(self, name: str) -> str:
         return self.page.locator(f"#{name}").inner_text()
 

@@ -52,7 +52,7 @@ class Export:
             "output": str(Path(wish.output)),
             "figures": {
                 "same first choice": f"{found.top1_agreement:.1%} of the tokens",
-                "divergence": f"{found.divergence:.4f} nats a token (KL)",
+                "divergence": f"{max(found.divergence, 0.0):.4f} nats a token (KL)",
                 **{name: f"{size:,} bytes" for name, size in made.files},
             },
         }

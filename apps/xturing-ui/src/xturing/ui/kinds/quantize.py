@@ -64,7 +64,7 @@ class Quantize:
             "figures": {
                 "loss": f"{found.loss_before:.4f} -> {found.loss_after:.4f} nats",
                 "same first choice": f"{found.top1_agreement:.1%} of the tokens",
-                "divergence": f"{found.divergence:.4f} nats a token (KL)",
+                "divergence": f"{max(found.divergence, 0.0):.4f} nats a token (KL)",
                 "size": (
                     f"{model.engine.size_in_bytes / 1e6:,.0f} -> "
                     f"{made.engine.size_in_bytes / 1e6:,.0f} MB"

@@ -55,9 +55,10 @@ def framed(page: str, height: str = "75vh") -> str:
 
     It is shown to be read: no script in it runs. `height` is as CSS has it.
     """
+    style = f"width: 100%; height: {height}; border: 1px solid #8884"
     return (
-        f'<iframe sandbox="" srcdoc="{escape(page)}" style="width: 100%; '
-        f'height: {height}; border: 1px solid #8884"></iframe>'
+        f'<iframe sandbox="allow-same-origin" srcdoc="{escape(page)}" '
+        f'style="{style}"></iframe>'
     )
 
 
