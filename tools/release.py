@@ -5,8 +5,8 @@
     uv run python tools/release.py all
 
 `bump` and `notes` change files of the project, the others leave it as it is. `all` does
-these others in order: notes (as a check), lock, build, check, lowest, sbom. Nothing is
-uploaded. After a bump, `uv lock` brings uv.lock up to date.
+these others in order: notes (as a check), lock, build, check, lowest, sbom, walk.
+Nothing is uploaded. After a bump, `uv lock` brings uv.lock up to date.
 """
 
 import argparse
@@ -114,10 +114,18 @@ def write_sbom(given: argparse.Namespace) -> bool:
     return True
 
 
+def walk(given: argparse.Namespace) -> bool:
+    """Type what the README says in a fresh clone, as a newcomer does."""
+    del given
+    run(sys.executable, ROOT / "tools" / "walk_readme.py", folder=ROOT)
+    print("the README says what a newcomer needs")
+    return True
+
+
 def everything(given: argparse.Namespace) -> bool:
     """Do all that leaves the project as it is, and go on after what fails."""
     given.check = given.install = given.quickstart = True
-    steps = fold_notes, lock, build, check, check_lowest, write_sbom
+    steps = fold_notes, lock, build, check, check_lowest, write_sbom, walk
     went_well = [attempt(step, given) for step in steps]
     return all(went_well)
 
@@ -171,6 +179,7 @@ def parser() -> argparse.ArgumentParser:
     verb("build", build)
     verb("lock", lock)
     verb("sbom", write_sbom)
+    verb("walk", walk)
     for name, does in (("check", check), ("lowest", check_lowest), ("all", everything)):
         added = verb(name, does)
         added.add_argument("--packages", nargs="+", default=[], metavar="NAME")

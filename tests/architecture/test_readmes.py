@@ -38,9 +38,6 @@ ELSEWHERE = (
 def blocks(language: str) -> list:
     found = []
     for readme in READMES:
-        # Those of the first README are typed in a fresh clone, by tools/walk_readme.py.
-        if language == "sh" and readme.parent == ROOT:
-            continue
         name = readme.parent.name if readme.parent != ROOT else "root"
         texts = [
             text for kind, text in FENCE.findall(readme.read_text()) if kind == language
@@ -99,7 +96,7 @@ def test_shell_examples_run(text, xturing):
     for line in text.splitlines():
         command = line.partition("#")[0].strip()
         called = command.removeprefix("uv run ")
-        if not command or called.startswith(ELSEWHERE):
+        if not command or command in SET_UP or called.startswith(ELSEWHERE):
             continue
         words = shlex.split(called)
         assert words[0] == "xturing", line

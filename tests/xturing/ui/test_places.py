@@ -86,3 +86,18 @@ def test_weights_are_a_hub_id_or_a_path_inside(places: Places):
     assert places.weights("  ") is None
     with pytest.raises(SettingsError, match="outside of"):
         places.weights("/etc")
+
+
+def test_a_model_is_found_from_wherever_the_app_was_started(
+    places: Places, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    (places.root / "saved").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert Path(places.here("saved")).is_dir()
+    assert places.here("smollm2") == "smollm2"
+
+
+def test_a_path_that_will_be_written_stays_inside(places: Places):
+    assert places.inside("cache/of/rows") == "cache/of/rows"
+    with pytest.raises(SettingsError, match="outside of"):
+        places.inside("../cache")

@@ -78,6 +78,19 @@ class Places:
             ) from None
         return name
 
+    def here(self, reference: str) -> str:
+        """Return a model's name, or its folder from wherever the app was started."""
+        folder = self.root / reference
+        return str(folder) if folder.is_dir() else reference
+
+    def inside(self, text: str) -> str:
+        """Return a path that may be read and written, whether or not it is there.
+
+        Raises:
+            SettingsError: it is outside.
+        """
+        return self._short(self._inside(text))
+
     def weights(self, text: str) -> str | None:
         """Return where weights are: a hub id, or what may be read; None: not said.
 

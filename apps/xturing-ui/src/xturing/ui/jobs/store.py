@@ -16,7 +16,13 @@ from filelock import FileLock, Timeout
 from xturing.core.errors import OutputError, SettingsError
 from xturing.core.files import free_folder, read_json, write_json
 from xturing.core.settings import Settings
-from xturing.ui.jobs.progress import Note, Progress, read_progress, write_mark
+from xturing.ui.jobs.progress import (
+    EVENTS_FILE,
+    Note,
+    Progress,
+    read_progress,
+    write_mark,
+)
 from xturing.ui.jobs.worker import ALIVE_FILE, JOB_FILE, PID_FILE
 from xturing.ui.kinds import KINDS
 
@@ -58,6 +64,7 @@ class Jobs:
         self._folder = folder
         self._work_in = work_in
         self._own: dict[str, subprocess.Popen[bytes]] = {}
+        self._read: dict[str, tuple[tuple[int, int], Progress]] = {}
 
     def start(self, kind: str, wish: Settings) -> Job:
         """Begin a job."""
@@ -65,6 +72,7 @@ class Jobs:
         self._folder.mkdir(parents=True, exist_ok=True)
         folder = free_folder(self._folder / f"{stamp}-{kind}")
         folder.mkdir()
+        write_mark(folder, Note(text="Begun"))
         self._write(folder, kind, wish, began=time.time(), is_resumed=False)
         self._begin(folder)
         return self.job(folder.name)
@@ -84,6 +92,7 @@ class Jobs:
         self._write(
             self._folder / id, job.kind, job.wish, began=job.began, is_resumed=True
         )
+        write_mark(self._folder / id, Note(text="Begun again"))
         self._begin(self._folder / id)
         return self.job(id)
 
@@ -130,7 +139,7 @@ class Jobs:
             raise SettingsError(f"{folder / JOB_FILE} holds no job; remove it.")
         # In this order: one that ends meanwhile has told its end before.
         is_alive = self._is_alive(folder)
-        progress = read_progress(folder)
+        progress = self._progress(folder)
         return Job(
             id=id,
             kind=told["kind"],
@@ -147,6 +156,15 @@ class Jobs:
             return ""
         return file.read_text(encoding="utf-8", errors="replace")[-LOG_SHOWN:]
 
+    def _progress(self, folder: Path) -> Progress:
+        """Return what a job has told, read anew if it has told more."""
+        there = (folder / EVENTS_FILE).stat()
+        signature = (there.st_mtime_ns, there.st_size)
+        known = self._read.get(folder.name)
+        if known is None or known[0] != signature:
+            known = self._read[folder.name] = (signature, read_progress(folder))
+        return known[1]
+
     def _known(self, id: str) -> Path:  # noqa: A002
         folder = self._folder / id
         if folder.parent != self._folder or not (folder / JOB_FILE).is_file():
@@ -158,7 +176,6 @@ class Jobs:
         write_json(folder / JOB_FILE, {"kind": kind, "wish": values, **more})
 
     def _begin(self, folder: Path) -> None:
-        write_mark(folder, Note(text="Begun"))
         with (folder / LOG_FILE).open("ab") as log:
             self._own[folder.name] = subprocess.Popen(
                 [sys.executable, "-m", "xturing.ui.jobs.worker", str(folder)],

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
-from xturing.core.errors import XTuringError
 from xturing.ui.page import Page
 from xturing.ui.shown import errors_shown
 from xturing.ui.tabs.fields import optional_number, whole
@@ -128,14 +127,11 @@ class ChatTab:
             gr.skip(),
         ]
         try:
-            engines = [
-                self._page.talkers.open(self._page.places.model(each)).engine.name
-                for each in (model, other)
-                if each and each.strip()
-            ]
             names = [each for each in (model, other) if each and each.strip()]
-        except XTuringError as error:
-            told = f"{BAD} {escape(str(error))}"
+            with errors_shown():
+                engines = [self._talker(name).engine.name for name in names]
+        except gr.Error as error:
+            told = f"{BAD} {escape(str(error.message))}"
             yield [told, off, gr.Button(interactive=False), gr.skip()]
             return
         told = ", ".join(
@@ -178,11 +174,16 @@ class ChatTab:
     def _stream(
         self, given: dict[Any, Any], name: str, history: list[Any]
     ) -> Iterator[str]:
-        reference = self._page.places.model(name)
-        talker = self._page.talkers.open(reference)
-        decoding = self._decoding(given, talker)
-        talker = self._page.talkers.able(reference, decoding)
+        decoding = self._decoding(given, self._talker(name))
+        talker = self._page.talkers.able(self._reference(name), decoding)
         return talker.answer(conversation(given[self.system], history), decoding)
+
+    def _talker(self, name: str) -> Talker:
+        return self._page.talkers.open(self._reference(name))
+
+    def _reference(self, name: str) -> str:
+        places = self._page.places
+        return places.here(places.model(name))
 
     def _decoding(self, given: dict[Any, Any], talker: Talker) -> "Decoding":
         """Return how tokens are chosen; the model's own settings stay as they are."""

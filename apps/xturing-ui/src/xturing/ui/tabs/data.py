@@ -103,16 +103,19 @@ class DataTab:
                 max_cost=decimal(given[self.cost], COST),
                 output=places.writable(given[self.output] or "", KIND),
             )
-            if not wish.engine.startswith("scripted:"):
-                # Before anything is paid for: a wrong name, a missing key.
+            if not wish.engine.startswith(("scripted:", "local:")):
+                # A wrong name or a missing key is told at once.
                 open_client(wish.engine)
             return [self.panel.start(wish), *self.by_hand.texts(wish)]
 
     def _engine(self, text: str) -> str:
-        """Return who writes; a file of replies has to be one that may be read."""
+        """Return who writes; files of replies and models have to be ones to be read."""
         provider, sign, name = text.strip().partition(":")
-        if provider == "scripted" and sign:
-            return f"{provider}:{self._page.places.readable(name)}"
+        places = self._page.places
+        if provider == "scripted" and name:
+            return f"{provider}:{places.readable(name)}"
+        if provider == "local" and name:
+            return f"{provider}:{places.model(name)}"
         if not sign or not name:
             raise DataError(
                 f"{text!r} names nobody who writes; it is PROVIDER:MODEL, such as "

@@ -147,7 +147,7 @@ class FinetuneTab:
             settings = resolved(wish)
             # As the worker does, from the folder that the app works in.
             rows = open_dataset(self._page.places.root / wish.data)
-            tokenizer = open_tokenizer(self._model(wish), wish.weights)
+            tokenizer = open_tokenizer(self._page.places.here(wish.model), wish.weights)
             told = f"<p>{len(rows):,} rows, read as {rows.decision}</p>"
             shown = told + preview(rows, tokenizer, settings.max_length)
             return [shown, _listed(settings), *self.by_hand.texts(wish)]
@@ -163,10 +163,6 @@ class FinetuneTab:
             id_ = self.panel.start(wish)
             return [id_, _listed(settings), *self.by_hand.texts(wish)]
 
-    def _model(self, wish: FinetuneWish) -> str:
-        folder = self._page.places.root / wish.model
-        return str(folder) if folder.is_dir() else wish.model
-
     def _wish(self, given: dict[Any, Any]) -> FinetuneWish:
         places = self._page.places
         held_out = given[self.held_out]
@@ -181,6 +177,13 @@ class FinetuneTab:
 
     def _settings(self, given: dict[Any, Any]) -> dict[str, Any]:
         settings = _read(given[self.more])
+        if "output_dir" in settings:
+            raise SettingsError(
+                "The result's folder has a field of its own; fill that."
+            )
+        if settings.get("encoding_cache") is not None:
+            folder = str(settings["encoding_cache"])
+            settings["encoding_cache"] = self._page.places.inside(folder)
         for field, box in self.numbers.items():
             value = field.read(given[box])
             if value is not None:

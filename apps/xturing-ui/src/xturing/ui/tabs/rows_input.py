@@ -1,5 +1,6 @@
 """Rows that a user names by a path, or uploads."""
 
+import shutil
 from pathlib import Path
 
 import gradio as gr
@@ -60,10 +61,9 @@ class RowsInput:
         """Return where an upload is kept for as long as its job may want it."""
         if not upload.is_file() or not upload.stat().st_size:
             raise DataError(f"{upload.name} is empty; upload a file with rows.")
-        content = upload.read_bytes()
         place = self._places.uploads / upload.parent.name / upload.name
         if place.resolve() != upload.resolve():
             place = free_folder(self._places.uploads / upload.stem) / upload.name
             place.parent.mkdir(parents=True)
-            place.write_bytes(content)
+            shutil.copyfile(upload, place)
         return str(place.relative_to(self._places.root))

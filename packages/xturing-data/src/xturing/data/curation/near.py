@@ -154,8 +154,8 @@ class _Buckets:
 
 def _buckets(rows: Rows, nearness: Nearness) -> _Buckets:
     bands, width = nearness.bands
-    keys = [np.empty((0, bands), dtype=np.uint64)]
-    empty = [np.empty(0, dtype=np.bool_)]
+    keys: list[NDArray[np.uint64]] = [np.empty((0, bands), dtype=np.uint64)]
+    empty: list[NDArray[np.bool_]] = [np.empty(0, dtype=np.bool_)]
     for batch in _hashed(rows, nearness):
         keys.append(band_keys(batch, bands, width, nearness.seed))
         empty.append(np.array([not len(hashes) for hashes in batch]))

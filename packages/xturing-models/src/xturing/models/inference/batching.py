@@ -36,7 +36,7 @@ from xturing.models.inference.scoring import Scoring
 from xturing.models.inference.writing import Answer
 
 if TYPE_CHECKING:
-    import numpy as np
+    from numpy.typing import NDArray
 
 logger = logging.getLogger(__name__)
 
@@ -119,7 +119,7 @@ class BatchingEngine:
             self._changed.notify_all()
         return answer
 
-    def score(self, rows: Sequence[Sequence[int]]) -> "list[np.ndarray]":
+    def score(self, rows: Sequence[Sequence[int]]) -> "list[NDArray[Any]]":
         """Return for each row the log-probabilities of its tokens but the first.
 
         Raises:

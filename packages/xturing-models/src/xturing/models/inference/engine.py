@@ -11,7 +11,7 @@ from xturing.core.registry import Registry
 from xturing.models.inference.requests import Completion, Piece, Request
 
 if TYPE_CHECKING:
-    import numpy as np
+    from numpy.typing import NDArray
 
     from xturing.models.base import BaseModel
 
@@ -100,7 +100,7 @@ class Engine(Protocol):
         """
         ...
 
-    def score(self, rows: Sequence[Sequence[int]]) -> "list[np.ndarray]":
+    def score(self, rows: Sequence[Sequence[int]]) -> "list[NDArray[Any]]":
         """Return for each row the log-probabilities of its tokens but the first.
 
         In nats, float32, shape (tokens - 1).

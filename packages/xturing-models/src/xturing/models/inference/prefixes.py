@@ -2,8 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from xturing.models.inference.runner import Cache, Runner
 
@@ -15,7 +17,7 @@ MOST = 32
 
 @dataclass(eq=False)
 class _Kept:
-    ids: np.ndarray
+    ids: NDArray[Any]
     cache: Cache
 
 
@@ -75,7 +77,7 @@ class Prefixes:
         self._runner.release(each.cache)
 
 
-def _common(a: np.ndarray, b: np.ndarray) -> int:
+def _common(a: NDArray[Any], b: NDArray[Any]) -> int:
     length = min(len(a), len(b))
     differing = np.flatnonzero(a[:length] != b[:length])
     return int(differing[0]) if len(differing) else length

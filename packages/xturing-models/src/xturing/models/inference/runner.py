@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    import numpy as np
+    from numpy.typing import NDArray
 
 
 class Cache(Protocol):
@@ -46,7 +46,7 @@ class Runner(Protocol):
         """Return an empty cache with room for so many tokens."""
         ...
 
-    def step(self, work: Sequence[Work]) -> "np.ndarray":
+    def step(self, work: Sequence[Work]) -> "NDArray[Any]":
         """Read new tokens, and return the wanted logits in float32.
 
         Their shape is (sum of wanted, vocabulary), in the order of the work. Each

@@ -2,8 +2,10 @@
 
 from collections.abc import Sequence
 from threading import Event
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from xturing.core.errors import EngineError
 from xturing.models.inference.runner import Cache, Runner, Work
@@ -19,7 +21,7 @@ class Scoring:
                 "(the model's context, or cache_tokens). Shorten it."
             )
         self._ids = list(ids)
-        self._scores: list[np.ndarray] = []
+        self._scores: list[NDArray[Any]] = []
         self._cache: Cache | None = None
         self._failure: BaseException | None = None
         self._is_done = Event()
@@ -60,7 +62,7 @@ class Scoring:
         self._failure = error
         self._is_done.set()
 
-    def result(self) -> np.ndarray:
+    def result(self) -> NDArray[Any]:
         """Wait for the scores, and return them.
 
         Raises:
@@ -73,7 +75,7 @@ class Scoring:
         return np.concatenate([empty, *self._scores]).astype(np.float32)
 
 
-def _chosen(logits: np.ndarray, targets: Sequence[int]) -> np.ndarray:
+def _chosen(logits: NDArray[Any], targets: Sequence[int]) -> NDArray[Any]:
     """Return the log-probabilities of one token a row, computed in float64."""
     wide = logits.astype(np.float64)
     highest = wide.max(-1, keepdims=True)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from xturing.core.errors import ModelError
 from xturing.core.events import Notice, tell
@@ -101,7 +102,7 @@ def _agreement(runner: Runner, model: "BaseModel") -> float:
     return float((wanted.argmax(-1) == found.argmax(-1)).mean())
 
 
-def _model_logits(model: "BaseModel", ids: Sequence[int]) -> np.ndarray:
+def _model_logits(model: "BaseModel", ids: Sequence[int]) -> NDArray[Any]:
     import torch
 
     inner = model.engine.model
@@ -115,7 +116,7 @@ def _model_logits(model: "BaseModel", ids: Sequence[int]) -> np.ndarray:
         inner.train(was_training)
 
 
-def _logits(runner: Runner, ids: Sequence[int]) -> np.ndarray:
+def _logits(runner: Runner, ids: Sequence[int]) -> NDArray[Any]:
     cache = runner.open(len(ids))
     logits = runner.step([Work(cache, list(ids), len(ids))])
     runner.release(cache)

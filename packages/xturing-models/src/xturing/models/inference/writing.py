@@ -1,9 +1,9 @@
 """One answer that is being written: what was read, what comes next, and its end."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
+from numpy.typing import NDArray
 
 from xturing.models.inference.decoding.lookup import Lookup
 from xturing.models.inference.decoding.sampling import Sampler
@@ -113,7 +113,7 @@ class Answer:
         room = self._most - self._written - 1
         return self._lookup.draft(min(self.request.decoding.lookup_tokens, room))
 
-    def read(self, logits: np.ndarray) -> Piece | None:
+    def read(self, logits: NDArray[Any]) -> Piece | None:
         """Take on the logits that were wanted; None where there were none."""
         texts, tokens, finish = [], [], None
         for row, guess in zip(logits, [*self._draft, None], strict=False):

@@ -1,11 +1,16 @@
 """Which tokens may be drawn, and how likely each of them."""
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 from xturing.models.inference.requests import Decoding
 
 
-def candidates(scores: np.ndarray, decoding: Decoding) -> tuple[np.ndarray, np.ndarray]:
+def candidates(
+    scores: NDArray[Any], decoding: Decoding
+) -> tuple[NDArray[Any], NDArray[Any]]:
     """Return the ids of tokens that may be drawn, ascending, and their weights.
 
     From logits of shape (vocabulary,) of which one at least is above -inf: temperature,
@@ -29,7 +34,7 @@ def candidates(scores: np.ndarray, decoding: Decoding) -> tuple[np.ndarray, np.n
     return ids, weights
 
 
-def _scaled(scores: np.ndarray, temperature: float) -> np.ndarray:
+def _scaled(scores: NDArray[Any], temperature: float) -> NDArray[Any]:
     """Return logits over the temperature, less the highest."""
     highest = scores.max()
     if highest == np.inf:
@@ -43,7 +48,7 @@ def _scaled(scores: np.ndarray, temperature: float) -> np.ndarray:
         )
 
 
-def _nucleus(weights: np.ndarray, share: float) -> np.ndarray:
+def _nucleus(weights: NDArray[Any], share: float) -> NDArray[Any]:
     """Return the places of the fewest weights that make up the share of the sum."""
     total = weights.sum(dtype=np.float64)
     # Weights below this do not make up the rest even together, so need no sorting.

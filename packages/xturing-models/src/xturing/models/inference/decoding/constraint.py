@@ -7,6 +7,7 @@ from threading import Lock
 from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from xturing.core.errors import EngineError, SettingsError
 from xturing.core.extras import require
@@ -35,7 +36,7 @@ class Constraint(Protocol):
         """Whether the answer may end here."""
         ...
 
-    def mask(self, logits: np.ndarray) -> np.ndarray:
+    def mask(self, logits: NDArray[Any]) -> NDArray[Any]:
         """Return a copy of logits in which tokens that may not come next have -inf."""
         ...
 
@@ -118,7 +119,7 @@ class _SchemaConstraint:
     def is_complete(self) -> bool:
         return self._matcher.is_accepting()
 
-    def mask(self, logits: np.ndarray) -> np.ndarray:
+    def mask(self, logits: NDArray[Any]) -> NDArray[Any]:
         bits = self._bits
         self._matcher.unsafe_compute_mask_ptr(bits.ctypes.data, bits.nbytes)
         self._check()

@@ -2,8 +2,10 @@
 
 from array import array
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from xturing.models.inference.requests import Decoding
 
@@ -31,7 +33,7 @@ class Penalties:
             self._times.append(0)
         self._times[place] += 1
 
-    def apply(self, scores: np.ndarray) -> None:
+    def apply(self, scores: NDArray[Any]) -> None:
         """Change logits of shape (vocabulary,) in place.
 
         The repetition penalty (arXiv 1909.05858) is for tokens of the prompt and of

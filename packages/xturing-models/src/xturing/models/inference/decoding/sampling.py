@@ -3,8 +3,10 @@
 import math
 import secrets
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from xturing.core.errors import EngineError
 from xturing.models.inference.decoding.candidates import candidates
@@ -33,7 +35,7 @@ class Sampler:
         seed = secrets.randbits(64) if decoding.seed is None else decoding.seed
         self._generator = np.random.Generator(np.random.PCG64(seed % 2**64))
 
-    def choose(self, logits: np.ndarray) -> Token:
+    def choose(self, logits: NDArray[Any]) -> Token:
         """Return the next token, and take it on.
 
         `logits`, of shape (vocabulary,) in float32, are the model's own; they are left
@@ -58,7 +60,7 @@ class Sampler:
         self._written += 1
         return token
 
-    def _chosen(self, logits: np.ndarray, likeliest: int) -> int:
+    def _chosen(self, logits: NDArray[Any], likeliest: int) -> int:
         scores = self._scores(logits)
         if scores is not logits:
             likeliest = int(scores.argmax())
@@ -77,7 +79,7 @@ class Sampler:
         drawn = self._generator.random() * sums[-1]
         return int(ids[np.searchsorted(sums[:-1], drawn, side="right")])
 
-    def _scores(self, logits: np.ndarray) -> np.ndarray:
+    def _scores(self, logits: NDArray[Any]) -> NDArray[Any]:
         """Return the logits, masked and penalized; no copy where nothing is changed."""
         masked = logits if self._constraint is None else self._constraint.mask(logits)
         if self._penalties.are_idle:
@@ -87,7 +89,7 @@ class Sampler:
         return scores
 
 
-def _token(chosen: int, logits: np.ndarray, wanted: int | None) -> Token:
+def _token(chosen: int, logits: NDArray[Any], wanted: int | None) -> Token:
     """Return a token with as many of the likeliest ones as are wanted."""
     if wanted is None:
         return Token(chosen)
@@ -97,7 +99,7 @@ def _token(chosen: int, logits: np.ndarray, wanted: int | None) -> Token:
     return Token(chosen, float(logprobs[chosen]), alternatives)
 
 
-def _log_probabilities(logits: np.ndarray) -> np.ndarray:
+def _log_probabilities(logits: NDArray[Any]) -> NDArray[Any]:
     exact = logits.astype(np.float64)
     highest = exact.max()
     if highest == np.inf:
@@ -107,7 +109,7 @@ def _log_probabilities(logits: np.ndarray) -> np.ndarray:
     return exact - np.log(np.exp(exact).sum())
 
 
-def _highest(values: np.ndarray, count: int) -> np.ndarray:
+def _highest(values: NDArray[Any], count: int) -> NDArray[Any]:
     """Return the places of the highest values, the first of equal ones first."""
     count = min(count, len(values))
     if not count:

@@ -17,7 +17,7 @@ from itertools import count
 from threading import Condition, Thread
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
+from numpy.typing import NDArray
 
 from xturing.core.errors import BusyError, EngineError, ModelError, SettingsError
 from xturing.core.extras import require
@@ -125,7 +125,7 @@ class VllmEngine:
             self._aborted.append(number)
             self._changed.notify_all()
 
-    def score(self, rows: Sequence[Sequence[int]]) -> list[np.ndarray]:
+    def score(self, rows: Sequence[Sequence[int]]) -> list[NDArray[Any]]:
         """Return for each row the log-probabilities of its tokens but the first.
 
         Raises:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from xturing.core.errors import ModelError
@@ -47,7 +48,7 @@ class Loaded:
     vocabulary: int
     widths: dict[int, int]
     """Columns that a part's matrices are filled up to."""
-    arrays: list[np.ndarray] = field(default_factory=list)
+    arrays: list[NDArray[Any]] = field(default_factory=list)
     """What has to stay as long as the decoder does."""
 
 
@@ -188,7 +189,7 @@ def _rows_of(loaded: Loaded, part: int) -> list[int]:
 class _Loader:
     def __init__(self, scheme: str) -> None:
         self._is_rounded = scheme == "int8"
-        self.arrays: list[np.ndarray] = []
+        self.arrays: list[NDArray[Any]] = []
 
     def block(self, layer: layout.Layer, block: Any) -> None:
         for part, names in PARTS.items():
@@ -229,7 +230,7 @@ class _Loader:
             made.bias = self.vector(torch.cat(filled))
         return made
 
-    def _kept(self, array: np.ndarray) -> np.ndarray:
+    def _kept(self, array: NDArray[Any]) -> NDArray[Any]:
         self.arrays.append(array)
         return array
 
@@ -251,7 +252,7 @@ def in_blocks(matrix: Tensor, columns: int) -> Tensor:
     return blocks.transpose(1, 2).contiguous().view(matrix.dtype)
 
 
-def _array(tensor: Tensor) -> np.ndarray:
+def _array(tensor: Tensor) -> NDArray[Any]:
     return np.ascontiguousarray(tensor.detach().float().cpu().numpy())
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from xturing.models.fidelity import bundled_rows
@@ -31,7 +32,7 @@ def texts(model: "BaseModel", context_length: int | None) -> list[Tensor]:
     return [row[:, :context_length].cpu() for row in rows]
 
 
-def read(runner: Runner, row: list[int]) -> np.ndarray:
+def read(runner: Runner, row: list[int]) -> NDArray[Any]:
     """Return a text's logits, of shape (tokens, vocabulary), read in every way.
 
     First half of it at once, then token by token, with another text beside it.
@@ -60,7 +61,7 @@ def refuse_unlike(module: Any, runner: Runner, row: Tensor, name: str) -> None:
         )
 
 
-def difference(logits: np.ndarray, expected: np.ndarray) -> float:
+def difference(logits: NDArray[Any], expected: NDArray[Any]) -> float:
     """Return the largest difference, as a share of the largest number expected."""
     return float(np.abs(logits - expected).max() / np.abs(expected).max())
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from pydantic import BaseModel as Record
 from pydantic import ConfigDict, ValidationError
 from torch import nn
@@ -67,7 +68,7 @@ class Kept:
         """Return the model's graph, its weights left on disk until they are used."""
         return core().read_model(self.folder / GRAPH)
 
-    def logits(self) -> np.ndarray:
+    def logits(self) -> NDArray[Any]:
         """Return the probe's logits, of shape (tokens, vocabulary)."""
         return np.load(self.folder / LOGITS)
 
@@ -150,7 +151,7 @@ def _refuse_unfaithful(agreement: float, scheme: str, name: str) -> None:
         )
 
 
-def _write(folder: Path, made: Any, card: Card, logits: np.ndarray) -> None:
+def _write(folder: Path, made: Any, card: Card, logits: NDArray[Any]) -> None:
     with new_folder(folder, overwrite=True) as draft:
         openvino().save_model(made, draft / GRAPH, compress_to_fp16=False)
         np.save(draft / LOGITS, logits)

@@ -7,6 +7,7 @@ whole, even those that a head multiplies by as well.
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from xturing.models.inference.openvino.library import openvino
 
@@ -24,7 +25,7 @@ def round_weights(graph: Any) -> None:
             _round(node, np.asarray(source.data, dtype=np.float32))
 
 
-def rounded(weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def rounded(weight: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
     """Return int8 codes of a weight, and their scales.
 
     The weight has the shape (outputs, inputs), the scales (outputs, 1). Code times
@@ -36,7 +37,7 @@ def rounded(weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return codes.astype(np.int8), scales
 
 
-def _round(node: Any, weight: np.ndarray) -> None:
+def _round(node: Any, weight: NDArray[Any]) -> None:
     ops = openvino().opset13
     options = node.get_attributes()
     codes, scales = rounded(weight if options["transpose_b"] else weight.T)

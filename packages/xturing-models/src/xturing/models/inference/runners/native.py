@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from xturing.core.errors import EngineError
 from xturing.models.inference.native import layout
@@ -26,8 +27,8 @@ class NativeCache:
     the same without the last.
     """
 
-    numbers: np.ndarray
-    scales: np.ndarray | None
+    numbers: NDArray[Any]
+    scales: NDArray[Any] | None
     capacity: int
     adapter: str | None
     length: int = 0
@@ -73,7 +74,7 @@ class NativeRunner:
         numbers = np.empty((*shape, loaded.head_size), kind)
         return NativeCache(numbers, scales, capacity, adapter)
 
-    def step(self, work: Sequence[Work]) -> np.ndarray:
+    def step(self, work: Sequence[Work]) -> NDArray[Any]:
         """Read new tokens, and return the wanted logits."""
         count = sum(len(each.ids) for each in work)
         tokens, wanted = (layout.Token * count)(), []

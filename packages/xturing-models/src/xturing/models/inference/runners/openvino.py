@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from xturing.core.errors import ModelError, SettingsError
 from xturing.models.inference.engine import EngineOptions
@@ -71,7 +72,7 @@ class OpenVINORunner:
                 self._request.set_tensor(name, tensor)
         return PagedCache(blocks, len(blocks) * BLOCK)
 
-    def step(self, work: Sequence[Work]) -> np.ndarray:
+    def step(self, work: Sequence[Work]) -> NDArray[Any]:
         """Read new tokens, and return the wanted logits in float32.
 
         Their shape is (sum of wanted, vocabulary), in the order of the work.
@@ -162,7 +163,7 @@ def _exact(threads: int) -> dict[str, Any]:
     }
 
 
-def _inputs(work: Sequence[Work]) -> dict[str, np.ndarray]:
+def _inputs(work: Sequence[Work]) -> dict[str, NDArray[Any]]:
     """Return tokens of all sequences behind one another, and tables that part them."""
     caches: list[Any] = [each.cache for each in work]
     pasts = np.array([cache.length for cache in caches], np.int32)

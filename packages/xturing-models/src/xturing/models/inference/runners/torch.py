@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from xturing.core.errors import EngineError, ModelError
@@ -124,7 +125,7 @@ class _TorchRunner:
         """Give everything back."""
         self._model = self._plain = None
 
-    def _is_like(self, found: np.ndarray, wanted: np.ndarray) -> bool:
+    def _is_like(self, found: NDArray[Any], wanted: NDArray[Any]) -> bool:
         """Tell whether logits differ by no more than rounding explains."""
         # Kernels for packed weights multiply shorter numbers, where there are few rows.
         is_whole = self._plain.dtype == torch.float32 and not quantized_modules(
@@ -133,7 +134,7 @@ class _TorchRunner:
         bound = (WHOLE if is_whole else COARSE) * np.abs(wanted).max()
         return bool(np.abs(found - wanted).max() <= bound)
 
-    def _numpy(self, logits: Tensor) -> np.ndarray:
+    def _numpy(self, logits: Tensor) -> NDArray[Any]:
         return logits.float().cpu().numpy()
 
 
@@ -150,9 +151,9 @@ class RowRunner(_TorchRunner):
         """Return an empty cache."""
         return TorchCache(capacity, adapter)
 
-    def step(self, work: Sequence[Work]) -> np.ndarray:
+    def step(self, work: Sequence[Work]) -> NDArray[Any]:
         """Read new tokens, and return the wanted logits."""
-        rows: dict[int, np.ndarray] = {}
+        rows: dict[int, NDArray[Any]] = {}
         adapters = dict.fromkeys(each.cache.adapter for each in work)
         with torch.inference_mode():
             for adapter in adapters:
@@ -166,7 +167,7 @@ class RowRunner(_TorchRunner):
         wanted = [rows[number] for number in range(len(work))]
         return np.concatenate([np.empty((0, self.vocabulary), np.float32), *wanted])
 
-    def _read(self, work: Sequence[tuple[int, Work]]) -> dict[int, np.ndarray]:
+    def _read(self, work: Sequence[tuple[int, Work]]) -> dict[int, NDArray[Any]]:
         spans, ids, positions, places, start = [], [], [], [], 0
         for _, each in work:
             cache, count = _own(each.cache), len(each.ids)
@@ -191,7 +192,7 @@ class RowRunner(_TorchRunner):
         ids: Sequence[int],
         positions: Sequence[int],
         places: Sequence[int],
-    ) -> np.ndarray:
+    ) -> NDArray[Any]:
         def plain() -> Tensor:
             with attending(self._plain, spans):
                 return self._plain(
@@ -235,7 +236,7 @@ class RowRunner(_TorchRunner):
             return False
         return self._is_like(found, wanted)
 
-    def _probed(self, probe: list[int]) -> np.ndarray:
+    def _probed(self, probe: list[int]) -> NDArray[Any]:
         """Return the probe's logits, read in pieces with another sequence beside."""
         one, other = self.open(len(probe)), self.open(len(probe))
         middle = len(probe) // 2
@@ -306,7 +307,7 @@ class OneByOneRunner(_TorchRunner):
         self._goes_on = self._is_as_whole(self._in_pieces)
         self.can_rewind = self._is_as_whole(self._rewound)
 
-    def _is_as_whole(self, read: Callable[[list[int]], np.ndarray]) -> bool:
+    def _is_as_whole(self, read: Callable[[list[int]], NDArray[Any]]) -> bool:
         """Tell whether a way of reading gives the logits of reading all at once."""
         probe = [token % self.vocabulary for token in PROBE]
         cache = self.open(len(probe))
@@ -317,12 +318,12 @@ class OneByOneRunner(_TorchRunner):
             return False
         return self._is_like(found, wanted[len(probe) - len(found) :])
 
-    def _in_pieces(self, probe: list[int]) -> np.ndarray:
+    def _in_pieces(self, probe: list[int]) -> NDArray[Any]:
         cache, middle = self.open(len(probe)), len(probe) // 2
         self.step([Work(cache, probe[:middle], 0)])
         return self.step([Work(cache, probe[middle:], len(probe) - middle)])
 
-    def _rewound(self, probe: list[int]) -> np.ndarray:
+    def _rewound(self, probe: list[int]) -> NDArray[Any]:
         cache, middle = self.open(len(probe)), len(probe) // 2
         self.step([Work(cache, [*probe[:middle], probe[0], probe[0]], 0)])
         if any(getattr(layer, "is_sliding", False) for layer in cache.state.layers):
@@ -334,16 +335,16 @@ class OneByOneRunner(_TorchRunner):
         """Return an empty cache."""
         return StateCache(capacity, adapter)
 
-    def step(self, work: Sequence[Work]) -> np.ndarray:
+    def step(self, work: Sequence[Work]) -> NDArray[Any]:
         """Read new tokens, and return the wanted logits."""
-        rows = [np.empty((0, self.vocabulary), np.float32)]
+        rows: list[NDArray[Any]] = [np.empty((0, self.vocabulary), np.float32)]
         with torch.inference_mode():
             for each in work:
                 with self._speaking_as(each.cache.adapter):
                     rows.append(self._read(_state(each.cache), each))
         return np.concatenate(rows)
 
-    def _read(self, cache: StateCache, work: Work) -> np.ndarray:
+    def _read(self, cache: StateCache, work: Work) -> NDArray[Any]:
         if cache.length + len(work.ids) > cache.capacity:
             raise EngineError(f"A cache for {cache.capacity} tokens is full.")
         is_whole = cache.state is None or self._goes_on
