@@ -19,6 +19,7 @@ GROUPS = (
 )
 """In the order of the navigation."""
 HREF = re.compile(r'href="([^"]*)"')
+SRC = re.compile(r'<img src="([^"]*)"')
 
 
 def pages(root: Path) -> list[Page]:
@@ -37,8 +38,21 @@ def pages(root: Path) -> list[Page]:
         commands.commands(app, faults),
     ]
     check_links(found, faults)
+    for picture in pictures(found):
+        if not (root / picture).is_file():
+            faults.add(picture, "a page shows this picture, and it is not there")
     faults.refuse()
     return found
+
+
+def pictures(found: Iterable[Page]) -> list[str]:
+    """Return the pictures that pages show: pages stand where their sources do."""
+    shown = {
+        posixpath.normpath(posixpath.join(posixpath.dirname(page.path), source))
+        for page in found
+        for source in SRC.findall(page.body)
+    }
+    return sorted(shown)
 
 
 def check_links(found: Sequence[Page], faults: Faults) -> None:
@@ -70,6 +84,9 @@ def write_site(root: Path, folder: Path, *, overwrite: bool = False) -> list[Pag
             place = draft / page.path
             place.parent.mkdir(parents=True, exist_ok=True)
             place.write_text(whole(page, found), encoding="utf-8")
+        for picture in pictures(found):
+            (draft / picture).parent.mkdir(parents=True, exist_ok=True)
+            (draft / picture).write_bytes((root / picture).read_bytes())
         for asset in sorted(ASSETS.iterdir()):
             (draft / asset.name).write_bytes(asset.read_bytes())
         entries = json.dumps(list(index(found)), ensure_ascii=False)
