@@ -2,6 +2,8 @@
 
 import re
 import shlex
+import subprocess
+import sys
 from importlib import import_module
 from pathlib import Path
 
@@ -26,6 +28,7 @@ ROWS = [
     {"instruction": "Name a colour.", "target": "Blue is a colour."},
     {"instruction": "How many legs has a dog?", "target": "A dog has four legs."},
 ]
+APP = "xturing.ui import Playground"
 TOKENS = 96
 """Of the text that models are compared on."""
 # Tested in places of their own; the server runs until it is stopped.
@@ -87,6 +90,10 @@ def _with_short_texts(monkeypatch):
 @pytest.mark.slow
 @pytest.mark.parametrize("code", blocks("python"))
 def test_python_examples_run(code):
+    if APP in code:
+        # Its server leaves event loops open, which is an error in this process.
+        subprocess.run([sys.executable, "-c", code], check=True)
+        return
     exec(compile(code, "README", "exec"), {"__name__": "__main__"})
 
 
