@@ -42,6 +42,9 @@ class Parsed(HTMLParser):
         if tag not in ("meta", "link", "input", "br", "hr", "img"):
             self.open.append(tag)
 
+    def handle_startendtag(self, tag, attrs):
+        self.handle_starttag(tag, attrs)
+
     def handle_endtag(self, tag):
         assert self.open.pop() == tag
 
