@@ -6,13 +6,6 @@ The keys are those of its `examples/` and of its configuration reference.
 from collections.abc import Mapping
 from typing import Any
 
-from xturing.cli.migrating.llamafactory import (
-    BY_DEVICE,
-    NO_COUNTERPART,
-    OPTIMIZERS,
-    OTHER_LOADING,
-    SCHEDULERS,
-)
 from xturing.cli.migrating.models import name_model
 from xturing.cli.migrating.rules import (
     Left,
@@ -26,6 +19,15 @@ from xturing.cli.migrating.rules import (
     positive,
     when,
     whole,
+)
+from xturing.cli.migrating.trainer import (
+    BY_DEVICE,
+    NO_COUNTERPART,
+    OPTIMIZERS,
+    OTHER_LOADING,
+    SCHEDULERS,
+    SHARED,
+    share,
 )
 
 PROGRAM = "Axolotl"
@@ -42,13 +44,6 @@ def _checkpointing(value: object) -> object:
     return value if isinstance(value, bool) else True
 
 
-def _share(value: object) -> object:
-    found = float(str(number(value)))
-    if found >= 1:
-        raise NotTakenError("rows are held out by their share, in validation_split")
-    return found
-
-
 def _tracked(value: object) -> object:
     if not value:
         raise NotTakenError("it is empty")
@@ -62,12 +57,12 @@ def _chat_template(value: object) -> object:
 
 
 TABLE: dict[str, Rule] = {
+    **SHARED,
     # The model
     "model_type": Rule(reason="the checkpoint's config.json says it"),
     "tokenizer_type": Rule(reason="the checkpoint's tokenizer is taken"),
     "tokenizer_config": Rule(reason="the checkpoint's tokenizer is taken"),
     "is_llama_derived_model": Rule(reason="the checkpoint's config.json says it"),
-    "trust_remote_code": Rule(reason="code of checkpoints is run from Python alone"),
     "hub_model_id": Rule(reason="nothing is sent to the hub"),
     "special_tokens": Rule(reason="the tokenizer's own are taken"),
     "tokens": Rule(reason="tokens are not added to a tokenizer"),
@@ -87,12 +82,8 @@ TABLE: dict[str, Rule] = {
     "kto_desirable_weight": Rule("desirable_weight", number),
     "kto_undesirable_weight": Rule("undesirable_weight", number),
     "train_on_inputs": Rule(convert=when(False, None, "only answers are learnt")),
-    "neftune_noise_alpha": Rule("neftune_alpha", number),
-    "label_smoothing_factor": Rule("label_smoothing", number),
     # The adapter
     "lora_r": Rule("lora_rank", whole),
-    "lora_alpha": Rule("lora_alpha", number),
-    "lora_dropout": Rule("lora_dropout", number),
     "lora_target_modules": Rule("lora_targets"),
     "lora_target_linear": Rule(
         "lora_targets", when(True, "all-linear", "all linear layers are it if not said")
@@ -102,12 +93,11 @@ TABLE: dict[str, Rule] = {
     "lora_model_dir": Rule(reason="a tuned folder is gone on from by -m DIR"),
     "peft_use_rslora": Rule("lora_rslora"),
     "peft_use_dora": Rule("lora_dora"),
-    "loraplus_lr_ratio": Rule("lora_plus_ratio", number),
     "unfrozen_parameters": Rule(reason="all weights are learnt, or an adapter's"),
     # Rows
     "chat_template": Rule(option="chat_template", convert=_chat_template),
     "sequence_len": Rule("max_length", whole),
-    "val_set_size": Rule("validation_split", _share),
+    "val_set_size": Rule("validation_split", share),
     "dataset_prepared_path": Rule(reason="encoding_cache names a folder for them"),
     "dataset_processes": Rule("encoding_workers", positive),
     "shuffle_merged_datasets": Rule(reason="rows are always shuffled, by the seed"),
@@ -118,10 +108,7 @@ TABLE: dict[str, Rule] = {
     "remove_unused_columns": Rule(reason=RECOGNISED),
     # Steps
     "micro_batch_size": Rule("batch_size", whole),
-    "gradient_accumulation_steps": Rule("gradient_accumulation_steps", whole),
-    "learning_rate": Rule("learning_rate", number),
     "num_epochs": Rule("num_train_epochs", whole),
-    "max_steps": Rule("max_steps", positive),
     "optimizer": Rule(
         "optimizer_name",
         among(OPTIMIZERS, "there are adamw, adam, sgd, adafactor and cpu_adam"),
@@ -129,28 +116,20 @@ TABLE: dict[str, Rule] = {
     "lr_scheduler": Rule(
         "scheduler", among(SCHEDULERS, "there are linear, cosine and constant")
     ),
-    "warmup_steps": Rule("warmup_steps", whole),
     "warmup_ratio": Rule(
         reason="warm-up is told in steps, by warmup_steps; left out, it is a tenth of "
         "the run and at most 50"
     ),
-    "weight_decay": Rule("weight_decay", number),
-    "max_grad_norm": Rule("max_grad_norm", number),
     "early_stopping_patience": Rule("early_stopping_patience", positive),
-    "seed": Rule("seed", whole),
     # What is written, and when
-    "output_dir": Rule(option="output"),
-    "logging_steps": Rule("logging_steps", whole),
     "save_steps": Rule("save_steps", positive),
     "eval_steps": Rule("eval_steps", positive),
-    "save_total_limit": Rule("save_total_limit", positive),
     "evals_per_epoch": Rule(reason=BY_STEPS),
     "saves_per_epoch": Rule(reason=BY_STEPS),
     "save_strategy": Rule(reason=BY_STEPS),
     "eval_table_size": Rule(reason="report_samples shows answers"),
     "eval_max_new_tokens": Rule(reason="the model's own max_new_tokens is taken"),
     "save_safetensors": Rule(reason="it is always so"),
-    "resume_from_checkpoint": Rule(reason="`xturing runs resume DIR` goes on"),
     "auto_resume_from_checkpoints": Rule(reason="`xturing runs resume DIR` goes on"),
     "wandb_project": Rule("trackers", _tracked),
     "wandb_entity": Rule(reason=TRACKING),
@@ -159,8 +138,6 @@ TABLE: dict[str, Rule] = {
     "wandb_run_id": Rule(reason=TRACKING),
     "wandb_log_model": Rule(reason=TRACKING),
     # How it is computed
-    "bf16": Rule(reason=BY_DEVICE),
-    "fp16": Rule(reason=BY_DEVICE),
     "tf32": Rule(reason=BY_DEVICE),
     "float16": Rule(reason=BY_DEVICE),
     "bfloat16": Rule(reason=BY_DEVICE),

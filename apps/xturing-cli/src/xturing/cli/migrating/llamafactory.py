@@ -19,27 +19,20 @@ from xturing.cli.migrating.rules import (
     when,
     whole,
 )
+from xturing.cli.migrating.trainer import (
+    BY_DEVICE,
+    NO_COUNTERPART,
+    OPTIMIZERS,
+    OTHER_LOADING,
+    SCHEDULERS,
+    SHARED,
+    share,
+)
 
 PROGRAM = "LLaMA-Factory"
 MARKS = ("model_name_or_path", "finetuning_type", "stage")
 """Keys by which its files are known."""
 
-BY_DEVICE = "the device decides what numbers are computed in"
-OTHER_LOADING = "how the weights are read and computed is decided by the engine"
-NO_COUNTERPART = "there is no counterpart"
-SCHEDULERS = {
-    "linear": "linear",
-    "cosine": "cosine",
-    "constant": "constant",
-    "constant_with_warmup": "constant",
-}
-OPTIMIZERS = {
-    **dict.fromkeys(("adamw_torch", "adamw_torch_fused", "adamw_hf"), "adamw"),
-    **dict.fromkeys(("adamw_8bit", "adamw_bnb_8bit", "paged_adamw_8bit"), "adamw"),
-    **dict.fromkeys(("paged_adamw_32bit", "adamw"), "adamw"),
-    "adafactor": "adafactor",
-    "sgd": "sgd",
-}
 STAGES = {"sft": "sft", "dpo": "dpo", "kto": "kto", "pt": "sft"}
 PREFERENCE_LOSSES = {"sigmoid": "dpo", "orpo": "orpo"}
 
@@ -49,13 +42,6 @@ def _targets(value: object) -> object:
         return "all-linear"
     names = value.split(",") if isinstance(value, str) else value
     return [name.strip() for name in names] if isinstance(names, list) else value
-
-
-def _share(value: object) -> object:
-    found = float(str(number(value)))
-    if found >= 1:
-        raise NotTakenError("rows are held out by their share, in validation_split")
-    return found
 
 
 def _warmup_ratio(value: object) -> object:
@@ -88,6 +74,7 @@ def _template(value: object) -> object:
 
 
 TABLE: dict[str, Rule] = {
+    **SHARED,
     # What is learnt
     "stage": Rule(
         "objective",
@@ -104,19 +91,14 @@ TABLE: dict[str, Rule] = {
     "do_train": Rule(reason="`xturing finetune` trains; `xturing eval` scores"),
     "do_eval": Rule(reason="held-out rows are scored in any case"),
     "do_predict": Rule(reason="`xturing generate` answers"),
-    "label_smoothing_factor": Rule("label_smoothing", number),
-    "neftune_noise_alpha": Rule("neftune_alpha", number),
     "train_on_prompt": Rule(convert=when(False, None, "only answers are learnt")),
     "mask_history": Rule(reason="every answer of a conversation is learnt"),
     # The adapter
     "lora_rank": Rule("lora_rank", whole),
-    "lora_alpha": Rule("lora_alpha", number),
-    "lora_dropout": Rule("lora_dropout", number),
     "lora_target": Rule("lora_targets", _targets),
     "use_rslora": Rule("lora_rslora"),
     "use_dora": Rule("lora_dora"),
     "pissa_init": Rule("lora_init", when(True, "pissa", "it is off")),
-    "loraplus_lr_ratio": Rule("lora_plus_ratio", number),
     "additional_target": Rule(reason="only linear layers are adapted"),
     "adapter_name_or_path": Rule(reason="a tuned folder is gone on from by -m DIR"),
     # Rows
@@ -126,7 +108,7 @@ TABLE: dict[str, Rule] = {
     "template": Rule(option="chat_template", convert=_template),
     "cutoff_len": Rule("max_length", whole),
     "max_samples": Rule(option="limit", convert=whole),
-    "val_size": Rule("validation_split", _share),
+    "val_size": Rule("validation_split", share),
     "preprocessing_num_workers": Rule("encoding_workers", positive),
     "tokenized_path": Rule("encoding_cache"),
     "overwrite_cache": Rule(reason="what is kept of encoded rows is never outdated"),
@@ -136,27 +118,17 @@ TABLE: dict[str, Rule] = {
     "mix_strategy": Rule(reason="`xturing data mix` mixes rows"),
     # Steps
     "per_device_train_batch_size": Rule("batch_size", whole),
-    "gradient_accumulation_steps": Rule("gradient_accumulation_steps", whole),
-    "learning_rate": Rule("learning_rate", number),
     "num_train_epochs": Rule("num_train_epochs", whole),
-    "max_steps": Rule("max_steps", positive),
     "lr_scheduler_type": Rule(
         "scheduler", among(SCHEDULERS, "there are linear, cosine and constant")
     ),
     "warmup_ratio": Rule(convert=_warmup_ratio),
-    "warmup_steps": Rule("warmup_steps", whole),
-    "weight_decay": Rule("weight_decay", number),
-    "max_grad_norm": Rule("max_grad_norm", number),
     "optim": Rule(
         "optimizer_name",
         among(OPTIMIZERS, "there are adamw, adam, sgd, adafactor and cpu_adam"),
     ),
-    "seed": Rule("seed", whole),
     # What is written, and when
-    "output_dir": Rule(option="output"),
-    "logging_steps": Rule("logging_steps", whole),
     "save_steps": Rule("save_steps", whole),
-    "save_total_limit": Rule("save_total_limit", positive),
     "save_strategy": Rule(reason="checkpoints are told in steps, by save_steps"),
     "save_only_model": Rule(reason="checkpoints are there to go on from"),
     "eval_steps": Rule("eval_steps", whole),
@@ -167,10 +139,7 @@ TABLE: dict[str, Rule] = {
     "report_to": Rule("trackers", _trackers),
     "run_name": Rule(reason="a run is called by its folder"),
     "overwrite_output_dir": Rule(reason="a folder in use is never written over"),
-    "resume_from_checkpoint": Rule(reason="`xturing runs resume DIR` goes on"),
     # How it is computed
-    "bf16": Rule(reason=BY_DEVICE),
-    "fp16": Rule(reason=BY_DEVICE),
     "pure_bf16": Rule(reason=BY_DEVICE),
     "flash_attn": Rule(reason=OTHER_LOADING),
     "enable_liger_kernel": Rule(reason=OTHER_LOADING),
@@ -181,7 +150,6 @@ TABLE: dict[str, Rule] = {
     ),
     "deepspeed": Rule("strategy", _strategy),
     "ddp_timeout": Rule(reason=NO_COUNTERPART),
-    "trust_remote_code": Rule(reason="code of checkpoints is run from Python alone"),
     "quantization_method": Rule(reason="the scheme's backend is chosen by the device"),
     "double_quantization": Rule(reason="the scheme decides it"),
     "upcast_layernorm": Rule(reason=OTHER_LOADING),
