@@ -10,6 +10,7 @@ from rich.console import Console
 from xturing.cli import data_encoding as command
 from xturing.cli import data_stats, render
 from xturing.data import open_dataset
+from xturing.data.sides import sides
 from xturing.models.tokenizers import open_tokenizer
 
 WRONG = [
@@ -77,7 +78,7 @@ def test_preview_shows_every_token_of_a_row(rows_file, tiny_folder):
     tokenizer = open_tokenizer("generic", str(tiny_folder))
     dataset = open_dataset(rows_file)
     for limit in (5, 1000):
-        for _, example in command.sides(dataset, tokenizer):
+        for _, example in sides(dataset, tokenizer):
             pieces = command.pieces(example, tokenizer, limit)
             shown = "".join(text for text, _ in pieces).replace("↵", "")
             assert shown == tokenizer.decode(example.ids.tolist())

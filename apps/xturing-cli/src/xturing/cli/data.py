@@ -12,7 +12,6 @@ from xturing.cli.data_encoding import (
     counts,
     opened,
     pieces,
-    sides,
 )
 from xturing.cli.data_options import (
     MapOption,
@@ -94,6 +93,7 @@ def preview(
     Example: xturing data preview rows.jsonl -m smollm2 -n 1
     """
     from xturing.data import open_dataset
+    from xturing.data.sides import sides
 
     options = reading(source, split, shape, columns)
     dataset = open_dataset(path, limit=rows, **options)

@@ -1,6 +1,5 @@
 """Rows as a model's tokens, for the commands that show them."""
 
-from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,7 +10,7 @@ from xturing.cli import render
 from xturing.cli.model_options import refuse_template
 
 if TYPE_CHECKING:
-    from xturing.data import BaseDataset, Example
+    from xturing.data import Example
 
 MaxLengthOption = Annotated[
     int | None,
@@ -51,27 +50,6 @@ def opened(
     if Path(model).expanduser().is_dir():
         return tokenizer, FinetuningConfig.resolve().max_length
     return tokenizer, Variant.parse(model).finetuning_config().max_length
-
-
-def sides(dataset: "BaseDataset", tokenizer: Any) -> "Iterator[tuple[str, Example]]":
-    """Yield what is learnt of each row, and words for where it is from.
-
-    A preference yields its chosen and then its rejected answer.
-    """
-    from xturing.data import encode_judgements, encode_pairs, encode_records
-
-    records = dataset.records()
-    if dataset.kind == "preference":
-        for pair in encode_pairs(records, tokenizer):
-            yield f"{pair.place}, chosen", pair.chosen
-            yield f"{pair.place}, rejected", pair.rejected
-    elif dataset.kind == "judgement":
-        for judged in encode_judgements(records, tokenizer):
-            verdict = "wanted" if judged.is_wanted else "not wanted"
-            yield f"{judged.example.place}, {verdict}", judged.example
-    else:
-        for example in encode_records(records, tokenizer):
-            yield example.place, example
 
 
 def counts(example: "Example", limit: int) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 import typer
 
 from xturing.cli import render
-from xturing.cli.data_encoding import MaxLengthOption, opened, sides
+from xturing.cli.data_encoding import MaxLengthOption, opened
 from xturing.cli.data_options import (
     MapOption,
     RowsArgument,
@@ -58,6 +58,7 @@ def stats(
     Example: xturing data stats rows.jsonl -m smollm2 --max-length 256
     """
     from xturing.data import open_dataset
+    from xturing.data.sides import sides
 
     dataset = open_dataset(path, **reading(source, split, shape, columns))
     render.say(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from xturing.cli import render
-from xturing.cli.data_encoding import opened, sides
+from xturing.cli.data_encoding import opened
 from xturing.cli.data_options import (
     DataOption,
     LimitOption,
@@ -177,6 +177,7 @@ def _ledger(
         DataError: rows are too long for the settings.
     """
     from xturing.data import Book, fit
+    from xturing.data.sides import sides
 
     if len(dataset) > LEDGER_ROWS:
         return None

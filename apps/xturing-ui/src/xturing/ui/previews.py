@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from html import escape
-from itertools import groupby, islice
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -33,10 +33,11 @@ def preview(dataset: "BaseDataset", tokenizer: Any, max_length: int) -> str:
     """Return the first rows as HTML, after what the colours mean.
 
     Raises:
-        DataError: the rows are of a kind that has no single answer.
+        DataError: a row cannot be used.
         ModelError: the tokenizer has no chat template, which the rows need.
     """
     from xturing.data import Part
+    from xturing.data.sides import sides
 
     legend = "".join(
         f'<span class="{part.name.lower()}"> {NAMES[part.name]} </span> '
@@ -45,30 +46,13 @@ def preview(dataset: "BaseDataset", tokenizer: Any, max_length: int) -> str:
     )
     beyond = f'<span class="cut"> beyond max_length={max_length:,} </span>'
     parts = [f'<div class="tokens">{legend}{beyond}</div>']
-    for title, example in _examples(dataset, tokenizer):
+    shown = dataset.select(range(min(ROWS, len(dataset))))
+    for title, example in sides(shown, tokenizer):
         told = f"{len(example):,} tokens, {example.supervised:,} learnt"
         parts.append(f"<p><b>{escape(title)}</b>: {told}</p>")
         spans = "".join(_spans(example, tokenizer, max_length))
         parts.append(f'<div class="tokens">{spans}</div>')
     return "".join(parts)
-
-
-def _examples(
-    dataset: "BaseDataset", tokenizer: Any
-) -> "Iterator[tuple[str, Example]]":
-    from xturing.data import encode_judgements, encode_pairs, encode_records
-
-    records = islice(dataset.records(), ROWS)
-    if dataset.kind == "preference":
-        for pair in encode_pairs(records, tokenizer):
-            yield f"{pair.place}, chosen", pair.chosen
-            yield f"{pair.place}, rejected", pair.rejected
-    elif dataset.kind == "judgement":
-        for judged in encode_judgements(records, tokenizer):
-            yield judged.example.place, judged.example
-    else:
-        for example in encode_records(records, tokenizer):
-            yield example.place, example
 
 
 def _spans(example: "Example", tokenizer: Any, max_length: int) -> Iterator[str]:
