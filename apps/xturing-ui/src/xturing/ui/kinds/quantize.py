@@ -9,10 +9,8 @@ from pydantic import Field
 from xturing.core.errors import QuantizationError
 from xturing.core.events import Event
 from xturing.core.settings import Settings
+from xturing.models.fidelity import MOST_INCREASE
 from xturing.ui.jobs.progress import Mark
-
-MOST_INCREASE = 0.1
-"""Nats a token, as of the command."""
 
 
 class QuantizeWish(Settings):

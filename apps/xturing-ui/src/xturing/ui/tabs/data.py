@@ -13,7 +13,7 @@ from xturing.ui.kinds.selfinstruct import SelfInstructWish
 from xturing.ui.page import Page
 from xturing.ui.shown import errors_shown
 from xturing.ui.tabs.fields import decimal, optional_number, whole
-from xturing.ui.tabs.job_panel import ByHand, JobPanel
+from xturing.ui.tabs.job_panel import ByHand, JobPanel, result_of
 from xturing.ui.tabs.rows_input import RowsInput
 
 KIND = "selfinstruct"
@@ -74,12 +74,7 @@ class DataTab:
             *(self.way, self.engine, self.count, self.requests, self.cost, self.output),
             *self.source.inputs,
         }
-        self.start.click(
-            self._start,
-            inputs,
-            [self.panel.id, *self.by_hand.outputs],
-            api_visibility="private",
-        )
+        self.panel.begun_by(self.start, self._start, inputs, self.by_hand.outputs)
         outputs = [self.told, self.file, self.rows]
         self.panel.connect(blocks, outputs, self._details)
 
@@ -124,10 +119,9 @@ class DataTab:
         return text.strip()
 
     def _details(self, job: Job | None) -> Sequence[Any]:
-        end = None if job is None else job.progress.end
-        if job is None or end is None or "file" not in end.result:
+        result = result_of(job)
+        if job is None or "file" not in result:
             return "", None, []
-        result = end.result
         rejected = "".join(
             f"\n- {count:,} left out: {reason}"
             for reason, count in result["rejected"].items()

@@ -6,13 +6,12 @@ from typing import Any
 import gradio as gr
 
 from xturing.core.errors import DataError
-from xturing.core.papers.html import framed
 from xturing.ui.jobs.store import Job
 from xturing.ui.kinds.evaluate import EvaluateWish
 from xturing.ui.page import Page
 from xturing.ui.shown import errors_shown
 from xturing.ui.tabs.fields import optional_number, whole
-from xturing.ui.tabs.job_panel import ByHand, JobPanel
+from xturing.ui.tabs.job_panel import ByHand, JobPanel, result_of
 from xturing.ui.tabs.rows_input import RowsInput
 
 KIND = "evaluate"
@@ -69,12 +68,7 @@ class EvaluateTab:
             *(self.model, self.base, self.task, self.metrics, self.limit, self.output),
             *self.rows.inputs,
         }
-        self.start.click(
-            self._start,
-            inputs,
-            [self.panel.id, *self.by_hand.outputs],
-            api_visibility="private",
-        )
+        self.panel.begun_by(self.start, self._start, inputs, self.by_hand.outputs)
         outputs = [self.verdict, self.scores, self.report]
         self.panel.connect(blocks, outputs, self._details)
 
@@ -100,16 +94,11 @@ class EvaluateTab:
             return [self.panel.start(wish), *self.by_hand.texts(wish)]
 
     def _details(self, job: Job | None) -> Sequence[Any]:
-        end = None if job is None else job.progress.end
-        result = {} if end is None else end.result
+        result = result_of(job)
         scores = result.get("scores", ())
         shown = [[each["model"], each["figure"], each["shown"]] for each in scores]
-        page = ""
-        if "page" in result:
-            file = self._page.places.root / result["page"]
-            page = framed(file.read_text(encoding="utf-8")) if file.is_file() else ""
         verdict = "\n\n".join(result.get("sentences", ()))
-        return verdict, shown, page
+        return verdict, shown, self.panel.report(job)
 
 
 def _model(page: Page, label: str, value: str, name: str) -> gr.Dropdown:

@@ -6,12 +6,13 @@ from typing import Any
 import gradio as gr
 
 from xturing.core.settings import Settings
+from xturing.models.fidelity import MOST_INCREASE
 from xturing.ui.jobs.store import Job
 from xturing.ui.kinds.export import ExportWish
-from xturing.ui.kinds.quantize import MOST_INCREASE, QuantizeWish
+from xturing.ui.kinds.quantize import QuantizeWish
 from xturing.ui.page import Page
 from xturing.ui.shown import errors_shown
-from xturing.ui.tabs.job_panel import ByHand, JobPanel
+from xturing.ui.tabs.job_panel import ByHand, JobPanel, result_of
 
 SCHEMES_OF_FILES = ["", "f16", "q8_0", "f32"]
 
@@ -95,20 +96,13 @@ class _Form:
                 wanted = wish(name, choice, place, value)
                 return [self.panel.start(wanted), *self.by_hand.texts(wanted)]
 
-        self.start.click(
-            start,
-            [self.model, self.choice, self.output, more],
-            [self.panel.id, *self.by_hand.outputs],
-            api_visibility="private",
-        )
+        inputs = [self.model, self.choice, self.output, more]
+        self.panel.begun_by(self.start, start, inputs, self.by_hand.outputs)
         self.panel.connect(blocks, [self.figures], _details)
 
 
 def _details(job: Job | None) -> Sequence[Any]:
-    end = None if job is None else job.progress.end
-    if end is None:
+    result = result_of(job)
+    if not result:
         return ([],)
-    figures = end.result.get("figures", {})
-    rows = [[name, value] for name, value in figures.items()]
-    output = end.result.get("output")
-    return ([*([["folder", output]] if output else []), *rows],)
+    return ([["folder", result["output"]], *map(list, result["figures"].items())],)

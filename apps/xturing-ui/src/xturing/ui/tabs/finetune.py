@@ -8,7 +8,6 @@ import gradio as gr
 import yaml
 
 from xturing.core.errors import SettingsError, UnknownNameError
-from xturing.core.papers.html import framed
 from xturing.core.settings import Layer
 from xturing.ui.jobs.store import Job
 from xturing.ui.kinds.finetune import FinetuneWish
@@ -127,11 +126,11 @@ class FinetuneTab:
         private: dict[str, Any] = {"api_visibility": "private"}
         outputs = [self.preview, self.settings, *self.by_hand.outputs]
         self.look.click(self._look, self._inputs, outputs, **private)
-        self.start.click(
+        self.panel.begun_by(
+            self.start,
             self._start,
             self._inputs,
-            [self.panel.id, self.settings, *self.by_hand.outputs],
-            **private,
+            [self.settings, *self.by_hand.outputs],
         )
         self.panel.connect(
             blocks, [self.losses, self.rates, self.report], self._details
@@ -192,15 +191,9 @@ class FinetuneTab:
 
     def _details(self, job: Job | None) -> Sequence[Any]:
         points = () if job is None else job.progress.points
-        page = None
-        if job is not None and job.progress.end is not None:
-            page = job.progress.end.result.get("page")
-        shown = ""
-        if page is not None:
-            file = self._page.places.root / page
-            shown = framed(file.read_text(encoding="utf-8")) if file.is_file() else ""
         losses = curves("loss, nats a token", points, LOSSES)
-        return losses, curves("learning rate", points, RATES), shown
+        rates = curves("learning rate", points, RATES)
+        return losses, rates, self.panel.report(job)
 
 
 def resolved(wish: FinetuneWish) -> Any:

@@ -3,12 +3,13 @@
 It looks once a second, whatever window, reload or app has begun the job.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from typing import Any
 
 import gradio as gr
 
+from xturing.core.papers.html import framed
 from xturing.core.quantities import shown_duration
 from xturing.core.settings import Settings
 from xturing.ui.jobs.store import Job
@@ -80,6 +81,24 @@ class JobPanel:
         self.resume.click(self._resume, [self.id], [self.id], **hidden)
         blocks.load(self._newest, None, [self.id], **hidden)
 
+    def begun_by(
+        self,
+        button: gr.Button,
+        start: Callable[..., list[Any]],
+        inputs: Any,
+        outputs: Sequence[Any],
+    ) -> None:
+        """Have a button begin a job: `start` returns its id, and values of outputs."""
+        button.click(start, inputs, [self.id, *outputs], api_visibility="private")
+
+    def report(self, job: Job | None) -> str:
+        """Return the page that a job has written, framed; empty if there is none."""
+        page = result_of(job).get("page")
+        file = None if page is None else self._page.places.root / page
+        if file is None or not file.is_file():
+            return ""
+        return framed(file.read_text(encoding="utf-8"))
+
     def start(self, wish: Settings) -> str:
         """Begin a job, and return its id."""
         return self._page.jobs.start(self._kind, wish).id
@@ -123,6 +142,12 @@ class JobPanel:
     def _resume(self, id: str) -> str:  # noqa: A002
         with errors_shown():
             return self._page.jobs.resume(id).id
+
+
+def result_of(job: Job | None) -> Mapping[str, Any]:
+    """Return what came of a job; nothing if it has not come to its end."""
+    end = None if job is None else job.progress.end
+    return {} if end is None else end.result
 
 
 def describe(job: Job | None) -> str:
