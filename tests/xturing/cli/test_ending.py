@@ -42,26 +42,28 @@ def test_the_code_says_how_it_ended(words, code):
     assert finished(*words)[0] == code
 
 
-@pytest.mark.parametrize("words", ["models list", "models list --json", "models"])
-def test_a_reader_that_goes_away_ends_it_in_silence(words):
+def unread(words):
+    """Return how a command ends whose reader is gone, and what it says of it."""
     reader, writer = os.pipe()
     os.close(reader)
     process = start(*words.split(), stdout=writer, stderr=subprocess.PIPE)
     os.close(writer)
     _, err = process.communicate(timeout=300)
+    return process.returncode, err
+
+
+@pytest.mark.parametrize("words", ["models list", "models list --json", "models"])
+def test_a_reader_that_goes_away_ends_it_in_silence(words):
+    code, err = unread(words)
     # What a shell says of a program that SIGPIPE ended.
-    assert (process.returncode, err) == (141, "")
+    assert (code, err) == (141, "")
 
 
 @pytest.mark.parametrize("words", ["--help", "finetune --help", "--version"])
 def test_help_that_nobody_reads_leaves_no_traceback(words):
-    reader, writer = os.pipe()
-    os.close(reader)
-    process = start(*words.split(), stdout=writer, stderr=subprocess.PIPE)
-    os.close(writer)
-    _, err = process.communicate(timeout=300)
+    code, err = unread(words)
     assert "Traceback" not in err
-    assert process.returncode != 0
+    assert code != 0
 
 
 def test_ctrl_c_ends_a_conversation_without_a_traceback(tiny_folder):

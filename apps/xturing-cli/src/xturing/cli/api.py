@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from xturing.cli import render
+from xturing.cli.listening_options import LOOPBACK, HostOption, PortOption
 from xturing.cli.model_options import (
     EngineOption,
     ModelOption,
@@ -37,12 +38,8 @@ KeyOption = Annotated[
 def api(
     model: ModelOption,
     engine: EngineOption = "auto",
-    host: Annotated[
-        str, typer.Option("--host", help="Address to listen at.")
-    ] = "127.0.0.1",
-    port: Annotated[
-        int, typer.Option("--port", help="Port to listen at; 0: a free one.")
-    ] = 5000,
+    host: HostOption = LOOPBACK,
+    port: PortOption = 5000,
     api_key: KeyOption = None,
     no_auth: Annotated[
         bool,

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from xturing.quant.fidelity import Row
 
 GATE_FAILED = 3
-MOST_INCREASE = 0.1
-"""Nats a token: a tenth makes a text ten percent less likely with every token."""
 CHECKED_ROWS = 100
 WORST = 3
 

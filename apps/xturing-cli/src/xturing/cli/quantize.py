@@ -7,12 +7,13 @@ import typer
 
 from xturing.cli import fidelity, render
 from xturing.cli.dry_running import checked_model, show_intent
-from xturing.cli.fidelity import MOST_INCREASE, CheckOption, Gate, IncreaseOption
+from xturing.cli.fidelity import CheckOption, Gate, IncreaseOption
 from xturing.cli.json_output import JsonOption
 from xturing.cli.model_options import ModelOption, WeightsOption, open_chosen
 from xturing.cli.output_options import DryRunOption, NewFolderOption, OverwriteOption
 from xturing.core.errors import QuantizationError, SettingsError
 from xturing.core.files import refuse_used
+from xturing.models.fidelity import MOST_INCREASE
 
 if TYPE_CHECKING:
     from xturing.data import BaseDataset

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from xturing.cli import render
+from xturing.cli.listening_options import LOOPBACK, HostOption, PortOption
 from xturing.cli.model_options import OptionalModelOption
 from xturing.core.errors import SettingsError
 
@@ -26,12 +27,8 @@ def ui(
     root: Annotated[
         Path, typer.Option("--root", help="The folder that the page works in.")
     ] = Path(),
-    host: Annotated[
-        str, typer.Option("--host", help="Address to listen at.")
-    ] = "127.0.0.1",
-    port: Annotated[
-        int, typer.Option("--port", help="Port to listen at; 0: a free one.")
-    ] = 7860,
+    host: HostOption = LOOPBACK,
+    port: PortOption = 7860,
     auth: AuthOption = None,
     no_auth: Annotated[
         bool, typer.Option("--no-auth", help="Let other machines in without.")
