@@ -146,6 +146,9 @@ def _last_lines(text: str, count: int = 3) -> str:
 def main() -> None:
     """Type all commands, and tell how long each took."""
     argparse.ArgumentParser(description=__doc__).parse_args()
+    # Shells have what they start in the background ignore Ctrl-C, and so would what is
+    # started here.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         place, environment = clone(work), newcomer(work)
