@@ -28,6 +28,8 @@ QUICK = (
 
 pytestmark = [
     pytest.mark.slow,
+    # What is waited for are processes, each of which loads the model anew.
+    pytest.mark.timeout(3600),
     pytest.mark.skipif(
         browser.chromium() is None,
         reason="needs Chromium (Debian: apt install chromium); .ci/run installs it",

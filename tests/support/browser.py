@@ -19,8 +19,8 @@ FLAGS = (
     *("--disable-background-networking", "--disable-component-update"),
     *("--disable-sync", "--disable-dev-shm-usage"),
 )
-PATIENCE = 180_000
-"""Milliseconds that a machine may take over anything."""
+PATIENCE = 600_000
+"""Milliseconds that a machine may take over anything, such as a job beside others."""
 
 
 def chromium() -> str | None:
