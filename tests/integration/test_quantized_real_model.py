@@ -1,6 +1,7 @@
 """What quantization does to the real default model, in figures that users rely on."""
 
 import math
+from contextlib import closing
 from functools import cache
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import torch
 from xturing.data import InstructionDataset, open_dataset
 from xturing.models import BaseModel
 from xturing.models.fidelity import compare
+from xturing.models.inference import Decoding, Request, complete, open_engine
 
 pytestmark = pytest.mark.slow
 
@@ -87,3 +89,14 @@ def tuned(name: str, rows: InstructionDataset, output: Path) -> float:
     assert report.loss_after is not None
     assert report.loss_after < report.loss_before
     return report.loss_after
+
+
+def test_four_bits_are_served_by_the_fastest_engine(quantized):
+    """Its first words were once held against what special tokens make of it."""
+    with closing(open_engine(quantized("int4"))) as engine:
+        assert engine.name == "native"
+        prompt = engine.tokenizer("The capital of France is", return_tensors=None)
+        asked = Request(
+            prompt=tuple(prompt["input_ids"]), decoding=Decoding(max_new_tokens=4)
+        )
+        assert "Paris" in complete(engine, [asked])[0].text

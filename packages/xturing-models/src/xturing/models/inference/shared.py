@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from xturing.models.base import BaseModel
     from xturing.models.checkpoint import Checkpoint
 
-PROBE = (5, 9, 7, 3, 11, 8, 6, 4, 10, 12, 9, 5)
-"""Tokens that a runner is tried with; which they are does not matter."""
+PROBE = 12
+"""Tokens of a text that a runner is tried with first. They are prose, as what special
+tokens make of weights of four bits hangs on the last digit of every product."""
 WHOLE, ROUNDED = 1e-3, 0.25
 """How far logits may be from the model's own, as a share of the largest one. Rounded
 weights are held to the text below; this is for a model that was read wrongly."""
@@ -66,14 +67,20 @@ def whole(model: "BaseModel") -> Any:
 
 
 def refuse_wrong(
-    runner: Runner, model: "BaseModel", name: str, *, is_rounded: bool
+    runner: Runner, model: "BaseModel", reference: Any, name: str, *, is_rounded: bool
 ) -> None:
-    """Raise `ModelError` if a runner's logits are not those of the model.
+    """Raise `ModelError` if a runner's logits are not those of the reference.
+
+    That is the model's torch module, or one with its weights made dense.
 
     The probe finds architectures that were read wrongly; some prose, weights that
     rounding has changed too much.
     """
-    wanted, found = _model_logits(model, PROBE), _logits(runner, PROBE)
+    from xturing.models.fidelity import bundled_rows
+
+    row = bundled_rows(model)[0][0].tolist()
+    probe = row[:PROBE]
+    wanted, found = _reference_logits(reference, probe), _logits(runner, probe)
     error = float(np.abs(found - wanted).max() / np.abs(wanted).max())
     if not error <= (ROUNDED if is_rounded else WHOLE):
         runner.close()
@@ -83,7 +90,7 @@ def refuse_wrong(
         )
     if not is_rounded:
         return
-    agreement = _agreement(runner, model)
+    agreement = _agreement(runner, reference, row)
     if agreement < LEAST_AGREEMENT:
         runner.close()
         raise ModelError(
@@ -94,26 +101,23 @@ def refuse_wrong(
     tell(Notice(text=f"Weights are rounded to int8 for the engine '{name}': {text}."))
 
 
-def _agreement(runner: Runner, model: "BaseModel") -> float:
-    from xturing.models.fidelity import bundled_rows
-
-    row = bundled_rows(model)[0][0].tolist()
-    wanted, found = _model_logits(model, row), _logits(runner, row)
+def _agreement(runner: Runner, reference: Any, row: Sequence[int]) -> float:
+    wanted, found = _reference_logits(reference, row), _logits(runner, row)
     return float((wanted.argmax(-1) == found.argmax(-1)).mean())
 
 
-def _model_logits(model: "BaseModel", ids: Sequence[int]) -> NDArray[Any]:
+def _reference_logits(reference: Any, ids: Sequence[int]) -> NDArray[Any]:
     import torch
 
-    inner = model.engine.model
-    was_training = inner.training
-    inner.eval()
+    was_training = reference.training
+    reference.eval()
     try:
         with torch.inference_mode():
-            row = torch.tensor([list(ids)], device=model.engine.device.name)
-            return inner(input_ids=row, use_cache=False).logits[0].float().cpu().numpy()
+            row = torch.tensor([list(ids)], device=reference.device)
+            logits = reference(input_ids=row, use_cache=False).logits[0]
+            return logits.float().cpu().numpy()
     finally:
-        inner.train(was_training)
+        reference.train(was_training)
 
 
 def _logits(runner: Runner, ids: Sequence[int]) -> NDArray[Any]:

@@ -42,15 +42,17 @@ def open_engine(model: "BaseModel", options: EngineOptions) -> BatchingEngine:
             f"{model.engine.device.name}. Use the engine 'torch' or 'vllm'."
         )
     checkpoint = model.engine
+    dense = whole(model)
     runner = NativeRunner(
-        whole(model),
+        dense,
         scheme=options.weights or "int8",
         threads=options.threads or _cores(),
         adapters={name: low_rank(path) for name, path in options.adapters.items()},
     )
     # Packed weights may be multiplied by rounded activations, which is not done here.
-    is_rounded = options.weights != "none" or model.quantization is not None
-    refuse_wrong(runner, model, "native", is_rounded=is_rounded)
+    reference = checkpoint.model if model.quantization is None else dense
+    is_rounded = options.weights != "none"
+    refuse_wrong(runner, model, reference, "native", is_rounded=is_rounded)
     ends = end_ids(checkpoint.tokenizer)
     parts = Parts(
         name="native",
